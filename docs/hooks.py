@@ -22,7 +22,7 @@ from functools import partial
 import httpx
 from loguru import logger
 
-from turnout import Discovery, Host, Lease, ModelSelection, NextStep, Signals, TaskType, hookimpl
+from turnout import Discovery, Host, Lease, ModelSelection, NextStep, Quality, Signals, TaskType, hookimpl
 """
 """What the examples import."""
 _HEADING = re.compile(r"^# --- (.+?) -+$")

@@ -62,7 +62,6 @@ from turnout.fleet import (
     HostReport,
     Instance,
     LoadOptions,
-    ModelCapability,
     ModelInfo,
     ModelKind,
 )
@@ -71,11 +70,13 @@ from turnout.messages import JSON, ImagePart, JSONObject, Message, TextPart, Too
 from turnout.router import ReplyStream, Router
 from turnout.selection import Decision
 from turnout.settings import load_config
+from turnout.skills import Assessment, ModelCapability, Quality, Skill, TaskType
 from turnout.sync import ask, run_sync
 from turnout.types import (
     Attempt,
     ExecutionMetrics,
     Explanation,
+    Feedback,
     Ineligible,
     Lease,
     ModelRequest,
@@ -84,7 +85,6 @@ from turnout.types import (
     Operation,
     Reply,
     Signals,
-    TaskType,
     Timings,
     Verdict,
 )
@@ -97,6 +97,7 @@ except PackageNotFoundError:  # a checkout on the path, not installed
 __all__ = [
     "JSON",
     "OUTPUT",
+    "Assessment",
     "Attempt",
     "AuthenticationError",
     "Candidate",
@@ -116,6 +117,7 @@ __all__ = [
     "ExecutionMetrics",
     "Explanation",
     "Fault",
+    "Feedback",
     "Fleet",
     "Host",
     "HostReport",
@@ -154,6 +156,7 @@ __all__ = [
     "PluginError",
     "PoolExhaustedError",
     "Progress",
+    "Quality",
     "Reasoning",
     "Reply",
     "ReplyStream",
@@ -162,6 +165,7 @@ __all__ = [
     "SelectionSettings",
     "ServerTimings",
     "Signals",
+    "Skill",
     "Started",
     "StrategyChainError",
     "StrategyError",

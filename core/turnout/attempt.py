@@ -1,11 +1,21 @@
 """One attempt as it is seen from here: what came, when, and what it amounts to."""
 
 import asyncio
+from collections.abc import Callable
 
 from turnout.errors import EmptyReplyError, StreamInterruptedError
 from turnout.events import OUTPUT, Done, Embeddings, Event, Reasoning, ServerTimings, Started, Text, Usage
 from turnout.fleet import Deployment
-from turnout.types import Attempt, ExecutionMetrics, Lease, ModelRequest, ModelSelection, Reply, Timings
+from turnout.types import (
+    Attempt,
+    ExecutionMetrics,
+    Feedback,
+    Lease,
+    ModelRequest,
+    ModelSelection,
+    Reply,
+    Timings,
+)
 from turnout.wire import ReplyBuilder
 
 _WORDS = (Text, Reasoning)
@@ -98,8 +108,14 @@ class OpenAttempt:
             request_id=request.id,
         )
 
-    def reply(self, request: ModelRequest, selection: ModelSelection | None, total: float) -> Reply:
-        """Build the reply; *total* is in seconds, over all attempts."""
+    def reply(
+        self,
+        request: ModelRequest,
+        selection: ModelSelection | None,
+        total: float,
+        recorder: Callable[[Feedback], None],
+    ) -> Reply:
+        """Build the reply; *total* is in seconds, over all attempts, and *recorder* takes its rating."""
         deployment, builder, done = self.lease.deployment, self.builder, self.builder.done
         answered = Attempt(deployment.model, deployment.host.name, None, self.lease.waited, self.seconds)
         return Reply(
@@ -116,6 +132,7 @@ class OpenAttempt:
             attempts=(*request.attempts, answered),
             response_id=done.response_id if done else None,
             request_id=request.id,
+            recorder=recorder,
         )
 
 

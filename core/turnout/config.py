@@ -10,8 +10,9 @@ from types import MappingProxyType
 
 from attrs import Attribute, field, frozen, validators
 
-from turnout.fleet import ModelCapability, ModelKind
+from turnout.fleet import ModelKind
 from turnout.messages import JSONObject
+from turnout.skills import ModelCapability
 
 LMSTUDIO_URL = "http://localhost:1234"
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from turnout.errors import ContextOverflowError, Fault
-from turnout.fleet import Deployment, ModelCapability, ModelInfo, ModelKind
+from turnout.fleet import Deployment, ModelInfo, ModelKind
+from turnout.skills import ModelCapability
 from turnout.types import Attempt, Ineligible, ModelRequest, Operation
 
 CHARS_PER_TOKEN = 4

@@ -83,7 +83,7 @@ class Execution:
         decision = decide(self._router.plugins, self.request, fleet, self._router.config)
         selection = decision.chosen()
         self.request = decision.request
-        self._router.plugins.record_selection(self.request, selection)
+        self._router.plugins.record_selection(self.request, selection, decision.candidates)
         return selection
 
     def _same(self, fleet: Fleet) -> ModelSelection | None:
@@ -196,7 +196,8 @@ class Execution:
         if attempt is None or attempt.builder.done is None:
             message = "there is no reply yet"
             raise RuntimeError(message)
-        return attempt.reply(self.request, self.selection, self._loop.time() - self._began)
+        total = self._loop.time() - self._began
+        return attempt.reply(self.request, self.selection, total, self._router.record_feedback)
 
 
 def _default_step(attempts: Sequence[Attempt]) -> NextStep:

@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 
 from turnout.errors import LLMError
 from turnout.messages import JSON
+from turnout.skills import Assessment, ModelCapability, Quality, Skill, combined
 
 
 class ModelKind(enum.StrEnum):
@@ -17,20 +18,6 @@ class ModelKind(enum.StrEnum):
 
     LLM = "llm"
     EMBEDDING = "embedding"
-
-
-class ModelCapability(enum.StrEnum):
-    """What a model can do, or is good at."""
-
-    REASONING = "reasoning"
-    CODING = "coding"
-    GENERAL = "general"
-    FAST = "fast"
-    EMBEDDINGS = "embeddings"
-    VISION = "vision"
-    TOOLS = "tools"
-    STRUCTURED_OUTPUT = "structured_output"
-    LONG_CONTEXT = "long_context"
 
 
 @frozen
@@ -177,12 +164,14 @@ UNKNOWN = Estimate()
 class Candidate:
     """A model that may answer, with the deployments that are eligible for this request.
 
-    ``estimates`` is shared by all candidates of a request; ask it through :meth:`estimate`.
+    ``estimates`` and ``assessments`` (one mapping by model key from each plugin that knows something) are
+    shared by all candidates of a request; ask them through :meth:`estimate` and :meth:`quality`.
     """
 
     info: ModelInfo
     deployments: tuple[Deployment, ...]
     estimates: Mapping[Deployment, Estimate] = MappingProxyType({})
+    assessments: Sequence[Mapping[str, Assessment]] = ()
 
     @property
     def id(self) -> str:
@@ -197,6 +186,12 @@ class Candidate:
     def estimate(self, deployment: Deployment) -> Estimate:
         """Return what is expected of *deployment*; a plain prior where nothing is known."""
         return self.estimates.get(deployment, UNKNOWN)
+
+    def quality(self, skill: Skill) -> Quality | None:
+        """Return how well the model is known to do *skill*, from all that know it; None where nobody does."""
+        model = self.info.id
+        known = [found[model] for found in self.assessments if model in found]
+        return combined([one[skill] for one in known if skill in one])
 
     def completion_seconds(self, prompt_tokens: int, output_tokens: int) -> float:
         """Predict the seconds to the last token on the best of the deployments."""

@@ -21,9 +21,11 @@ from turnout.events import Event
 from turnout.fleet import Candidate, Deployment, Discovery, Estimate, Fleet, Host, Instance, LoadOptions
 from turnout.markers import hookspec
 from turnout.messages import JSON
+from turnout.skills import Assessment
 from turnout.types import (
     Attempt,
     ExecutionMetrics,
+    Feedback,
     Lease,
     ModelRequest,
     ModelSelection,
@@ -177,6 +179,23 @@ def estimate(
     """
 
 
+@hookspec
+def assess_models(models: Mapping[str, Sequence[Deployment]]) -> Mapping[str, Assessment] | None:
+    """Say how well some of *models* (by model key) do which kinds of work, each score with its weight.
+
+    Everybody is asked, once per selection, and what all know adds up: what was probed or rated here
+    outweighs a prior by its number of trials. Return the same mapping each time where nothing has changed.
+    An error is logged with the plugin's name and says nothing of any model.
+
+    Example::
+
+        @hookimpl
+        def assess_models(models):
+            coders = [key for key in models if "coder" in key]
+            return {key: {TaskType.CODE_GENERATION: Quality(0.8, weight=2)} for key in coders}
+    """
+
+
 @hookspec(firstresult=True)
 def select_model(request: ModelRequest, candidates: Sequence[Candidate]) -> ModelSelection | None:
     """Choose among *candidates*: this is a strategy.
@@ -195,8 +214,12 @@ def select_model(request: ModelRequest, candidates: Sequence[Candidate]) -> Mode
 
 
 @hookspec
-def record_selection(request: ModelRequest, selection: ModelSelection) -> None:
-    """See each decision. Everybody is told; an error here is logged and goes no further.
+def record_selection(
+    request: ModelRequest, selection: ModelSelection, candidates: Sequence[Candidate]
+) -> None:
+    """See each decision, with the *candidates* that the strategies saw.
+
+    Everybody is told; an error here is logged and goes no further.
 
     Example::
 
@@ -279,6 +302,21 @@ def record_execution(metrics: ExecutionMetrics) -> None:
         @hookimpl
         def record_execution(metrics):
             print(metrics.model_id, metrics.tokens_per_second)
+    """
+
+
+@hookspec
+def record_feedback(feedback: Feedback) -> None:
+    """See what somebody thinks of an answer.
+
+    Called by :meth:`~turnout.types.Reply.rate` and ``turnout rate``. Everybody is told; an error here is
+    logged and goes no further.
+
+    Example::
+
+        @hookimpl
+        def record_feedback(self, feedback):
+            self.scores[feedback.model].append(feedback.score)
     """
 
 

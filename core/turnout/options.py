@@ -6,7 +6,8 @@ from typing import Any, Literal, TypedDict, cast
 from attrs import evolve
 
 from turnout.messages import JSONObject, Message, Tool
-from turnout.types import ModelRequest, TaskType
+from turnout.skills import TaskType
+from turnout.types import ModelRequest
 
 
 class RequestOptions(TypedDict, total=False):

@@ -6,10 +6,20 @@ from typing import TYPE_CHECKING, cast
 
 from turnout.errors import LLMError, PluginError
 from turnout.events import Event
-from turnout.fleet import Deployment, Discovery, Estimate, Fleet, Host, Instance, LoadOptions
+from turnout.fleet import Candidate, Deployment, Discovery, Estimate, Fleet, Host, Instance, LoadOptions
 from turnout.messages import JSON
 from turnout.registry import Registry
-from turnout.types import Attempt, ExecutionMetrics, Lease, ModelRequest, ModelSelection, NextStep, Signals
+from turnout.skills import Assessment
+from turnout.types import (
+    Attempt,
+    ExecutionMetrics,
+    Feedback,
+    Lease,
+    ModelRequest,
+    ModelSelection,
+    NextStep,
+    Signals,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -140,9 +150,24 @@ class Plugins(Registry):
             return {}
         return cast("Mapping[Deployment, Estimate]", answer)
 
-    def record_selection(self, request: ModelRequest, selection: ModelSelection) -> None:
+    def assess_models(
+        self, models: Mapping[str, Sequence[Deployment]]
+    ) -> tuple[Mapping[str, Assessment], ...]:
+        """Collect what is known of *models*, one mapping by model key from each plugin that knows any."""
+        found = []
+        for name, answer in self.isolated("assess_models", models=models):
+            if isinstance(answer, Mapping):
+                found.append(cast("Mapping[str, Assessment]", answer))
+            else:
+                self.report(name, "assess_models", TypeError(f"returned {answer!r}, not a mapping"))
+        return tuple(found)
+
+    def record_selection(
+        self, request: ModelRequest, selection: ModelSelection, candidates: Sequence[Candidate]
+    ) -> None:
         """Tell everybody of a decision."""
-        for _ in self.isolated("record_selection", request=request, selection=selection):
+        told = {"request": request, "selection": selection, "candidates": candidates}
+        for _ in self.isolated("record_selection", **told):
             pass
 
     def place_request(
@@ -177,6 +202,11 @@ class Plugins(Registry):
     def record_execution(self, metrics: ExecutionMetrics) -> None:
         """Tell everybody of an execution."""
         for _ in self.isolated("record_execution", metrics=metrics):
+            pass
+
+    def record_feedback(self, feedback: Feedback) -> None:
+        """Tell everybody what somebody thinks of an answer."""
+        for _ in self.isolated("record_feedback", feedback=feedback):
             pass
 
     def report_stats(self) -> dict[str, JSON]:

@@ -21,7 +21,7 @@ from turnout.options import RequestOptions, as_request
 from turnout.plugins import Plugins
 from turnout.selection import Decision, decide, prepare
 from turnout.settings import check_tables, load_config
-from turnout.types import ExecutionMetrics, ModelRequest, ModelSelection, Operation, Reply
+from turnout.types import ExecutionMetrics, Feedback, ModelRequest, ModelSelection, Operation, Reply
 
 if TYPE_CHECKING:
     import httpx
@@ -246,6 +246,16 @@ class Router:
     def record_metrics(self, metrics: ExecutionMetrics) -> None:
         """Teach the learning plugins an execution that happened elsewhere."""
         self.plugins.record_execution(metrics)
+
+    def record_feedback(self, feedback: Feedback) -> None:
+        """Tell the learning plugins what somebody thinks of an answer; :meth:`Reply.rate` does it for you.
+
+        Raises ``RuntimeError`` when the router is closed.
+        """
+        if not self._open:
+            message = "the router is closed: rate its replies before, or use `turnout rate`"
+            raise RuntimeError(message)
+        self.plugins.record_feedback(feedback)
 
     def stats(self) -> dict[str, JSON]:
         """Return every plugin's numbers, by plugin name."""

@@ -98,12 +98,14 @@ def decide(plugins: Plugins, request: ModelRequest, fleet: Fleet, config: Config
         return Decision(request, explanation, error=nobody)
     if pinned is not None and pinned != request.explicit_model:
         request = evolve(request, explicit_model=pinned)
-    estimates = plugins.estimate(request, deployments)
     if len(deployments) == len(fleet.deployments):
         groups: Mapping[str, Sequence[Deployment]] = fleet.models
     else:
         groups = by_model(deployments)
-    candidates = tuple(Candidate(group[0].info, tuple(group), estimates) for group in groups.values())
+    estimates, assessments = plugins.estimate(request, deployments), plugins.assess_models(groups)
+    candidates = tuple(
+        Candidate(group[0].info, tuple(group), estimates, assessments) for group in groups.values()
+    )
     return _ask(plugins, request, candidates, explanation)
 
 
@@ -213,6 +215,7 @@ def _ask(
                 answer.estimated_duration,
                 answer.strategy_used or name,
                 explanation,
+                answer.propensity,
             )
             return Decision(request, explanation, candidates, selection)
         else:
@@ -221,7 +224,8 @@ def _ask(
             verdicts.append(Verdict(name, "skipped", wrong))
     explanation = _explained(explanation, names, verdicts)
     reasons = {v.strategy: v.detail or v.outcome for v in verdicts}
-    nobody = StrategyChainError(list(reasons), reasons=reasons)
+    failed = request.attempts[-1].error if request.attempts else None
+    nobody = failed or StrategyChainError(list(reasons), reasons=reasons)
     return Decision(request, explanation, candidates, error=nobody)
 
 

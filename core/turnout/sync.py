@@ -3,10 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
+from attrs import evolve
+
 from turnout.options import RequestOptions
-from turnout.types import ModelRequest, Reply
+from turnout.types import Feedback, ModelRequest, Reply
 
 if TYPE_CHECKING:
     from turnout.config import Config
@@ -28,7 +31,18 @@ def ask(
         async with Router(config) as router:
             return await router.ask(prompt, **options)
 
-    return run_sync(run())
+    return evolve(run_sync(run()), recorder=partial(_record, config))
+
+
+def _record(config: "Config | None", feedback: Feedback) -> None:
+    """Tell a rating to a router of its own: the one that asked is closed by then."""
+    from turnout.router import Router
+
+    async def run() -> None:
+        async with Router(config) as router:
+            router.record_feedback(feedback)
+
+    run_sync(run())
 
 
 def run_sync(work: Coroutine[object, object, T]) -> T:

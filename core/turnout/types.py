@@ -13,21 +13,9 @@ from attrs import Attribute, field, frozen, validators
 from turnout.clock import now
 from turnout.errors import Fault, LLMError
 from turnout.events import FinishReason, Usage
-from turnout.fleet import Deployment, ModelCapability
+from turnout.fleet import Deployment
 from turnout.messages import JSON, JSONObject, Message, Tool, ToolCall
-
-
-class TaskType(enum.StrEnum):
-    """What kind of work a request is."""
-
-    CODE_GENERATION = "code_generation"
-    CODE_REVIEW = "code_review"
-    ANALYSIS = "analysis"
-    PLANNING = "planning"
-    SIMPLE_QUERY = "simple_query"
-    COMPLEX_REASONING = "complex_reasoning"
-    RAG_EXPLORATION = "rag_exploration"
-    OTHER = "other"
+from turnout.skills import ModelCapability, TaskType, share
 
 
 class Operation(enum.StrEnum):
@@ -212,12 +200,19 @@ class Explanation:
     signals: Signals = Signals()
 
 
+def _not_zero(_: object, attribute: "Attribute[float]", value: float) -> None:
+    if value == 0.0:
+        message = f"'{attribute.name}' must be above 0: what was chosen can be chosen"
+        raise ValueError(message)
+
+
 @frozen
 class ModelSelection:
     """The model that a strategy chose, and why.
 
     ``ranking`` lists the models that it would take next, best first. The core fills in
-    ``strategy_used`` and ``explanation``. ``estimated_duration`` is in seconds.
+    ``strategy_used`` and ``explanation``. ``estimated_duration`` is in seconds. ``propensity`` is the
+    probability with which the strategy takes this model for this request: 1, unless it left it to chance.
     """
 
     model: str
@@ -226,6 +221,7 @@ class ModelSelection:
     estimated_duration: float | None = None
     strategy_used: str = ""
     explanation: Explanation = field(default=Explanation(), repr=False)
+    propensity: float = field(default=1.0, validator=(share, _not_zero))
 
 
 class Lease:
@@ -326,6 +322,23 @@ class ExecutionMetrics:
 
 
 @frozen
+class Feedback:
+    """What somebody thinks of an answer: ``score`` from 0 (useless) to 1 (just right).
+
+    ``model``, ``host`` and ``task_type`` are those of the request that ``request_id`` names.
+    """
+
+    request_id: str
+    score: float = field(converter=float, validator=share)
+    model: str = ""
+    host: str = ""
+    task_type: TaskType | None = None
+    comment: str = ""
+    timestamp: float = field(factory=lambda: now().timestamp())
+    """Seconds since the epoch."""
+
+
+@frozen
 class Reply:
     """The answer, and how it came about.
 
@@ -346,6 +359,20 @@ class Reply:
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
     response_id: str | None = None
     request_id: str = ""
+    recorder: Callable[[Feedback], None] | None = field(default=None, eq=False, repr=False)
+
+    def rate(self, score: float, comment: str = "") -> None:
+        """Say how good the answer is, from 0 (or False) to 1 (or True), for the plugins that learn from it.
+
+        Raises ``ValueError`` for another score, ``RuntimeError`` where no router has given this answer or
+        that router is closed.
+        """
+        if self.recorder is None:
+            message = "this reply comes from no router that could learn from a rating"
+            raise RuntimeError(message)
+        task = None if self.selection is None else self.selection.explanation.signals.task_type
+        model = self.attempts[-1].model if self.attempts else self.model
+        self.recorder(Feedback(self.request_id, score, model, self.host, task, comment))
 
     @property
     def truncated(self) -> bool:

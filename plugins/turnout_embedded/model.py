@@ -9,8 +9,9 @@ from loguru import logger
 
 from turnout.errors import ModelLoadError
 from turnout.events import Progress
-from turnout.fleet import Instance, ModelCapability, ModelInfo, ModelKind
+from turnout.fleet import Instance, ModelInfo, ModelKind
 from turnout.messages import JSONObject
+from turnout.skills import ModelCapability
 from turnout.types import ModelRequest
 from turnout.wire import chat_body
 from turnout_embedded.cores import default_threads

@@ -8,9 +8,10 @@ from itertools import groupby
 
 from attrs import evolve
 
-from turnout.fleet import Deployment, Host, Instance, ModelCapability, ModelInfo, ModelKind
+from turnout.fleet import Deployment, Host, Instance, ModelInfo, ModelKind
 from turnout.messages import JSON, JSONObject
 from turnout.names import base_name
+from turnout.skills import ModelCapability
 from turnout.wire import names
 from turnout.wire.lenient import fields, flag, items, positive, rows, size, text
 

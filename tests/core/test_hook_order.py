@@ -8,6 +8,7 @@ from tests.core.inline import a_deployment, a_host
 
 from turnout import (
     JSON,
+    Assessment,
     Attempt,
     Candidate,
     Config,
@@ -17,6 +18,7 @@ from turnout import (
     Estimate,
     Event,
     ExecutionMetrics,
+    Feedback,
     Fleet,
     Host,
     Instance,
@@ -94,12 +96,19 @@ class Everything:
         return {}
 
     @hookimpl
+    def assess_models(self, models: Mapping[str, Sequence[Deployment]]) -> Mapping[str, Assessment]:
+        self.calls.append("assess_models")
+        return {}
+
+    @hookimpl
     def select_model(self, request: ModelRequest, candidates: Sequence[Candidate]) -> ModelSelection:
         self.calls.append("select_model")
         return ModelSelection("m")
 
     @hookimpl
-    def record_selection(self, request: ModelRequest, selection: ModelSelection) -> None:
+    def record_selection(
+        self, request: ModelRequest, selection: ModelSelection, candidates: Sequence[Candidate]
+    ) -> None:
         self.calls.append("record_selection")
 
     @hookimpl
@@ -135,6 +144,10 @@ class Everything:
         self.calls.append(f"record_execution {metrics.success}")
 
     @hookimpl
+    def record_feedback(self, feedback: Feedback) -> None:
+        self.calls.append("record_feedback")
+
+    @hookimpl
     def report_stats(self) -> Mapping[str, JSON]:
         self.calls.append("report_stats")
         return {"calls": len(self.calls)}
@@ -149,6 +162,7 @@ async def test_a_request_meets_the_hooks_in_their_order() -> None:
     plugin = Everything()
     async with Router(Config(), plugins={"everything": plugin}, discover_plugins=False) as router:
         reply = await router.ask("hi")
+        reply.rate(1)
     assert reply.text == "now"
     assert plugin.calls == [
         "startup",
@@ -156,6 +170,7 @@ async def test_a_request_meets_the_hooks_in_their_order() -> None:
         "discover_models",
         "veto_deployments",
         "estimate",
+        "assess_models",
         "select_model",
         "record_selection",
         "place_request",
@@ -171,6 +186,7 @@ async def test_a_request_meets_the_hooks_in_their_order() -> None:
         "execute_request",
         "record_execution True",
         "(released)",
+        "record_feedback",
         "shutdown",
     ]
 

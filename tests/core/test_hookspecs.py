@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import io
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from turnout import (
     Config,
     Discovery,
     ExecutionMetrics,
+    Feedback,
     HostSettings,
     Instance,
     Lease,
@@ -29,6 +31,7 @@ from turnout import (
     ModelRequest,
     ModelSelection,
     NextStep,
+    Quality,
     Router,
     Signals,
     TaskType,
@@ -116,6 +119,7 @@ class Mine:
     """What the examples that are methods find on their plugin."""
 
     in_flight = 2
+    scores: Mapping[str, list[float]] = defaultdict(list)
     learned: Mapping[tuple[str, str], turnout.Estimate] = {("one", "m"): turnout.Estimate(queue_seconds=7)}
 
     async def list_models(self, host: turnout.Host) -> list[turnout.Deployment]:
@@ -205,7 +209,10 @@ async def test_the_examples_of_selection_run(log: list[str]) -> None:
     models = [Candidate(d.info, (d,)) for d in (a_deployment("b"), a_deployment("a"))]
     assert strategy(request=REQUEST, candidates=models) == ModelSelection("a", "first in the alphabet")
     assert strategy(request=REQUEST, candidates=[]) is None
-    example("record_selection").record_selection(REQUEST, ModelSelection("a"))
+    coder = a_deployment("some-coder")
+    [assessed] = example("assess_models").assess_models({"some-coder": [coder], "m": [HERE]})
+    assert assessed == {"some-coder": {TaskType.CODE_GENERATION: Quality(0.8, weight=2)}}
+    example("record_selection").record_selection(REQUEST, ModelSelection("a"), models)
     assert log[-1].endswith(f"{REQUEST.id} -> a")
 
 
@@ -231,6 +238,8 @@ def test_the_examples_of_metrics_run() -> None:
     with contextlib.redirect_stdout(io.StringIO()) as out:
         example("record_execution").record_execution(metrics)
     assert out.getvalue() == "m 9\n"
+    example("record_feedback").record_feedback(Feedback("id", 0.5, "m"))
+    assert Mine.scores["m"] == [0.5]
     assert example("report_stats").report_stats() == {"example": {"in_flight": 2}}
 
 

@@ -228,7 +228,7 @@ def test_without_an_estimator_there_are_no_estimates(good: Good) -> None:
 
 def test_everybody_sees_every_record(plugins: Plugins, good: Good, log: list[str]) -> None:
     """An observer that fails blinds no other."""
-    plugins.record_selection(REQUEST, ModelSelection("m"))
+    plugins.record_selection(REQUEST, ModelSelection("m"), ())
     plugins.record_execution(METRICS)
     assert good.seen == [ModelSelection("m"), METRICS]
     assert [line.partition(":")[0] for line in log] == [

@@ -30,7 +30,7 @@ def test_all_that_is_exported_is_documented(name: str) -> None:
         assert inspect.getdoc(value)
         assert value.__module__.startswith("turnout.")
     else:
-        assert name in {"JSON", "JSONObject", "OUTPUT", "hookimpl", "hookspec"}
+        assert name in {"Assessment", "JSON", "JSONObject", "OUTPUT", "Skill", "hookimpl", "hookspec"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import re
 
-from turnout.fleet import ModelCapability, ModelKind
+from turnout.fleet import ModelKind
+from turnout.skills import ModelCapability
 
 _UNIT = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _SIZE = r"(?:(?P<experts>\d+)x)?e?(?P<size>\d+(?:\.\d+)?)(?P<unit>[kmbt])"

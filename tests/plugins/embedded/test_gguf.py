@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnout.fleet import ModelCapability, ModelKind
+from turnout.fleet import ModelKind
+from turnout.skills import ModelCapability
 from turnout_embedded.gguf import Header, NotGGUFError, Scalar, read_header
 from turnout_embedded.model import SMOLLM2_INFO, describe
 
