@@ -180,8 +180,10 @@ def estimate(
 
 
 @hookspec
-def assess_models(models: Mapping[str, Sequence[Deployment]]) -> Mapping[str, Assessment] | None:
-    """Say how well some of *models* (by model key) do which kinds of work, each score with its weight.
+def assess_models(
+    request: ModelRequest, models: Mapping[str, Sequence[Deployment]]
+) -> Mapping[str, Assessment] | None:
+    """Say how well some of *models* (by model key) do what, for such a *request*, each with its weight.
 
     Everybody is asked, once per selection, and what all know adds up: what was probed or rated here
     outweighs a prior by its number of trials. Return the same mapping each time where nothing has changed.

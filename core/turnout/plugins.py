@@ -151,11 +151,11 @@ class Plugins(Registry):
         return cast("Mapping[Deployment, Estimate]", answer)
 
     def assess_models(
-        self, models: Mapping[str, Sequence[Deployment]]
+        self, request: ModelRequest, models: Mapping[str, Sequence[Deployment]]
     ) -> tuple[Mapping[str, Assessment], ...]:
         """Collect what is known of *models*, one mapping by model key from each plugin that knows any."""
         found = []
-        for name, answer in self.isolated("assess_models", models=models):
+        for name, answer in self.isolated("assess_models", request=request, models=models):
             if isinstance(answer, Mapping):
                 found.append(cast("Mapping[str, Assessment]", answer))
             else:

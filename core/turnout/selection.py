@@ -52,6 +52,8 @@ async def prepare(plugins: Plugins, request: ModelRequest, config: Config) -> Mo
         output_tokens=min(request.max_tokens or expected, expected),
     )
     known = [request.signals, *found] if found or request.signals != NOTHING else []
+    if request.task_type is not None:
+        known.insert(0, Signals(request.task_type, confidence=1.0))
     signals = merge_signals([*known, measured])
     if request.explicit_model is None and config.selection.default_model is not None:
         return evolve(
@@ -102,7 +104,7 @@ def decide(plugins: Plugins, request: ModelRequest, fleet: Fleet, config: Config
         groups: Mapping[str, Sequence[Deployment]] = fleet.models
     else:
         groups = by_model(deployments)
-    estimates, assessments = plugins.estimate(request, deployments), plugins.assess_models(groups)
+    estimates, assessments = plugins.estimate(request, deployments), plugins.assess_models(request, groups)
     candidates = tuple(
         Candidate(group[0].info, tuple(group), estimates, assessments) for group in groups.values()
     )

@@ -210,7 +210,7 @@ async def test_the_examples_of_selection_run(log: list[str]) -> None:
     assert strategy(request=REQUEST, candidates=models) == ModelSelection("a", "first in the alphabet")
     assert strategy(request=REQUEST, candidates=[]) is None
     coder = a_deployment("some-coder")
-    [assessed] = example("assess_models").assess_models({"some-coder": [coder], "m": [HERE]})
+    [assessed] = example("assess_models").assess_models(REQUEST, {"some-coder": [coder], "m": [HERE]})
     assert assessed == {"some-coder": {TaskType.CODE_GENERATION: Quality(0.8, weight=2)}}
     example("record_selection").record_selection(REQUEST, ModelSelection("a"), models)
     assert log[-1].endswith(f"{REQUEST.id} -> a")
