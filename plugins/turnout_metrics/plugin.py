@@ -12,13 +12,13 @@ from turnout.clock import now
 from turnout.fleet import Deployment, Estimate
 from turnout.markers import hookimpl
 from turnout.messages import JSON
+from turnout.store import Store, data_path
 from turnout.types import ExecutionMetrics
 from turnout_metrics.estimator import Estimator, Key
 from turnout_metrics.learned import Learned
-from turnout_metrics.opening import Opened, open_store
 from turnout_metrics.report import report
-from turnout_metrics.schema import DeploymentHistory
-from turnout_metrics.store import Retention, Store
+from turnout_metrics.schema import INSERT, DeploymentHistory, cells
+from turnout_metrics.store import Opened, Retention, open_store
 
 WRITE_EVERY_SECONDS = 0.2
 """Executions of this time are handed to the writer together; a kill loses at most these."""
@@ -119,8 +119,8 @@ class Metrics:
         """Open the store and learn from its history, before anything else is learned."""
         settings = self._settings
         retention = Retention(settings.retention_rows, settings.retention_days)
-        opened = open_store((path or default_path()).expanduser(), retention, NEWEST)
-        for history in opened.history:
+        opened = open_store((path or data_path("metrics.db")).expanduser(), retention, NEWEST)
+        for history in opened.history or ():
             self._remember(history, at - wall)
         return opened
 
@@ -137,7 +137,7 @@ class Metrics:
 
     def _hand_over(self) -> None:
         if self._store is not None and self._pending:
-            self._store.append(self._pending)
+            self._store.append(INSERT, map(cells, self._pending))
             self._pending = []
 
     async def _close(self) -> None:
@@ -154,10 +154,3 @@ class Metrics:
 
 def _time() -> float:
     return asyncio.get_running_loop().time()
-
-
-def default_path() -> Path:
-    """Return where the store lies unless the configuration says otherwise."""
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("turnout", appauthor=False)) / "metrics.db"

@@ -2,15 +2,17 @@
 
 import math
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from attrs import fields, frozen
 
-from turnout.types import ExecutionMetrics, TaskType
+from turnout.skills import TaskType
+from turnout.store import Migrations
+from turnout.types import ExecutionMetrics
 from turnout_metrics.learned import Tally, failure_class
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+MIGRATIONS: Migrations = (
     (
         """CREATE TABLE executions (
             id INTEGER PRIMARY KEY,
@@ -76,14 +78,6 @@ LARGEST_INTEGER = 2**63 - 1
 Cell: TypeAlias = str | int | float | None
 
 
-class StoreError(Exception):
-    """The store cannot be used as it is; the message says why and what to do."""
-
-
-class DamagedError(StoreError):
-    """The file is a database whose structure is broken."""
-
-
 @frozen
 class DeploymentHistory:
     """What the store knows of one deployment: counts of all its rows, and its newest executions in order."""
@@ -92,40 +86,6 @@ class DeploymentHistory:
     model: str
     tally: Tally
     newest: tuple[ExecutionMetrics, ...]
-
-
-def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
-    """Bring the database to the newest schema, wholly or not at all.
-
-    Raises ``StoreError`` when a newer turnout, or another program, wrote it.
-    """
-    if _version(connection, len(migrations)) == len(migrations):
-        return
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        version = _version(connection, len(migrations))
-        for statements in migrations[version:]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(migrations)}")
-
-
-def _version(connection: sqlite3.Connection, known: int) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > known:
-        message = f"it has schema {version}, of a newer turnout; this one knows {known}. Update turnout"
-        raise StoreError(message)
-    if version == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-        message = "it is another program's database. Set another `[metrics] path`"
-        raise StoreError(message)
-    return int(version)
-
-
-def check(connection: sqlite3.Connection) -> None:
-    """Raise ``DamagedError`` unless every page of the file is what it should be; 20 ms for 100,000 rows."""
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        raise DamagedError(found)
 
 
 def cells(metrics: ExecutionMetrics) -> tuple[Cell, ...]:

@@ -15,10 +15,11 @@ from turnout import hookspecs
 from turnout.errors import ConfigError
 from turnout.fleet import Deployment, Estimate, Host, Instance, ModelInfo
 from turnout.markers import NAME
+from turnout.store import data_path
 from turnout.structure import structure
 from turnout.types import ExecutionMetrics, ModelRequest
 from turnout_metrics import Metrics, MetricsSettings
-from turnout_metrics.plugin import WRITE_EVERY_SECONDS, default_path
+from turnout_metrics.plugin import WRITE_EVERY_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -243,7 +244,8 @@ async def test_the_store_lies_in_the_users_data_directory(
     """Without a setting it is ``metrics.db`` where the platform keeps a user's data; ``~`` is home."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_path().name == "metrics.db"
-    assert "turnout" in default_path().parts[-2:]
+    await session(MetricsSettings(), lambda plugins: plugins.record(EXECUTION))
+    assert data_path("metrics.db").is_relative_to(tmp_path)
+    assert data_path("metrics.db").exists()
     await session(MetricsSettings(path=Path("~/mine.db")), lambda plugins: plugins.record(EXECUTION))
     assert (tmp_path / "mine.db").exists()

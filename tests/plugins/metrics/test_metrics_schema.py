@@ -1,31 +1,27 @@
-"""The table holds every execution as it was, and moves from schema to schema whole."""
+"""The table holds every execution as it was, as near as SQLite can."""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain
 
 import attrs
 import pytest
 
 from turnout.types import ExecutionMetrics
-from turnout_metrics.schema import INSERT, MIGRATIONS, StoreError, cells, migrate, read
+from turnout_metrics.schema import INSERT, MIGRATIONS, cells, read
 
 ORDINARY = ExecutionMetrics("m", "h", 1.0, success=True, request_id="r")
-NEWER = (*MIGRATIONS, ("ALTER TABLE executions ADD COLUMN more TEXT DEFAULT 'x'",))
 
 
 @pytest.fixture(name="database")
 def _database() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level="IMMEDIATE")) as connection:
-        migrate(connection)
+        for statement in chain.from_iterable(MIGRATIONS):
+            connection.execute(statement)
         with connection:
             connection.execute(INSERT, cells(ORDINARY))
         yield connection
-
-
-def version(database: sqlite3.Connection) -> int:
-    (found,) = database.execute("PRAGMA user_version").fetchone()
-    return int(found)
 
 
 def test_what_sqlite_cannot_hold_is_kept_as_near_as_it_can(database: sqlite3.Connection) -> None:
@@ -56,27 +52,3 @@ def test_no_text_of_a_request_has_a_place(database: sqlite3.Connection) -> None:
     columns = {row[1] for row in database.execute("PRAGMA table_info(executions)")}
     fields = {field.name for field in attrs.fields(ExecutionMetrics)}
     assert columns == fields - {"model_id"} | {"id", "model"}
-
-
-def test_a_migration_keeps_the_rows_and_runs_once(database: sqlite3.Connection) -> None:
-    """A later schema is reached from any earlier one, and rows written before stay."""
-    migrate(database, NEWER)
-    migrate(database, NEWER)
-    assert database.execute("SELECT request_id, more FROM executions").fetchall() == [("r", "x")]
-    assert version(database) == len(NEWER)
-
-
-def test_a_newer_schema_is_refused(database: sqlite3.Connection) -> None:
-    """What a newer turnout has migrated, this one does not touch."""
-    migrate(database, NEWER)
-    with pytest.raises(StoreError, match="newer turnout"):
-        migrate(database)
-
-
-def test_a_migration_that_fails_changes_nothing(database: sqlite3.Connection) -> None:
-    """The schema moves wholly or not at all."""
-    before = database.execute("SELECT sql FROM sqlite_master").fetchall()
-    with pytest.raises(sqlite3.OperationalError):
-        migrate(database, (*NEWER, ("NONSENSE",)))
-    assert version(database) == len(MIGRATIONS)
-    assert database.execute("SELECT sql FROM sqlite_master").fetchall() == before

@@ -1,4 +1,4 @@
-"""A process that writes to a store: ``writer_process.py ROLE PATH [NAME]``; it speaks through stdout."""
+"""A process that writes to a store: ``store_process.py ROLE PATH [NAME]``; it speaks through stdout."""
 
 import itertools
 import os
@@ -6,24 +6,13 @@ import resource
 import sys
 from pathlib import Path
 
-from turnout.types import ExecutionMetrics
-from turnout_metrics.opening import open_store
-from turnout_metrics.store import Retention, Store
+from tests.core.store.stores import append, open_notes, use
 
 BATCH = 5
-EVERYTHING = Retention(rows=10**6, days=10**5)
 
 
-def executions(name: str, batch: int) -> list[ExecutionMetrics]:
-    return [
-        ExecutionMetrics("m", name, 1.0, success=True, request_id=f"{name} {batch} {n}") for n in range(BATCH)
-    ]
-
-
-def opened(path: Path) -> Store:
-    found = open_store(path, EVERYTHING, 10)
-    assert found.store is not None, found.warning
-    return found.store
+def batch_of(name: str, batch: int, size: int = BATCH) -> list[str]:
+    return [f"{name} {batch} {n}" for n in range(size)]
 
 
 def say(what: object) -> None:
@@ -32,9 +21,9 @@ def say(what: object) -> None:
 
 def forever(path: Path, name: str) -> None:
     """Write and flush batches until killed, naming each batch that is acknowledged."""
-    store = opened(path)
+    store = use(path)
     for batch in itertools.count():
-        store.append(executions(name, batch))
+        append(store, batch_of(name, batch))
         if store.flush():
             say(batch)
 
@@ -43,10 +32,10 @@ def some(path: Path, name: str) -> None:
     """Wait for a line, then write 150 batches as another process does the same."""
     say("ready")
     sys.stdin.readline()
-    store = opened(path)
+    store = use(path)
     acknowledged = 0
     for batch in range(150):
-        store.append(executions(name, batch))
+        append(store, batch_of(name, batch))
         acknowledged += store.flush()
     store.close()
     say(acknowledged)
@@ -54,14 +43,16 @@ def some(path: Path, name: str) -> None:
 
 def full(path: Path, name: str) -> None:
     """Write while files must not grow, then while they may again."""
-    store = opened(path)
+    store = use(path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, resource.RLIM_INFINITY))
     written = []
     for batch in range(3):
-        store.append(executions(name, batch) * 200)
+        append(store, batch_of(name, batch, 1000))
         written.append(store.flush())
+    say(store.error)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     written.append(store.flush())
+    say(store.error)
     store.close()
     say(written)
 
@@ -70,9 +61,9 @@ def read_only(path: Path, name: str) -> None:
     """Open as a user who may only read."""
     if os.geteuid() == 0:
         os.setuid(65534)
-    found = open_store(path, EVERYTHING, 10)
+    found = open_notes(path)
     say(found.store)
-    say(len(found.history[0].newest) if found.history else 0)
+    say(found.history)
     say(found.warning)
 
 
