@@ -14,8 +14,10 @@ from turnout import (
     Instance,
     JSONObject,
     LLMError,
+    ModelCapability,
     ModelInfo,
     ModelSelection,
+    Quality,
     Reply,
     Signals,
     Timings,
@@ -92,6 +94,7 @@ def selection_shape(selection: ModelSelection) -> JSONObject:
         "reason": selection.reason,
         "ranking": list(selection.ranking),
         "estimated_seconds": selection.estimated_duration,
+        "propensity": selection.propensity,
         "explanation": _explanation(selection.explanation),
     }
 
@@ -147,8 +150,14 @@ def _candidate(candidate: Candidate, signals: Signals) -> JSONObject:
         "model": candidate.id,
         "resident": candidate.resident,
         "seconds": predicted(candidate, signals),
+        "quality": _quality(candidate.quality(signals.task_type or ModelCapability.GENERAL)),
         "deployments": [_prediction(candidate, one, signals) for one in candidate.deployments],
     }
+
+
+def _quality(quality: Quality | None) -> JSON:
+    """Describe how well it does the kind of work at hand, and how many trials say so."""
+    return None if quality is None else {"score": quality.score, "weight": quality.weight}
 
 
 def _prediction(candidate: Candidate, deployment: Deployment, signals: Signals) -> JSONObject:

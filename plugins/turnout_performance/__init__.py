@@ -1,5 +1,6 @@
 """The model that is predicted to finish first: queue, load, prompt and answer together."""
 
+import math
 from collections.abc import Sequence
 
 from turnout import Candidate, ModelRequest, ModelSelection, hookimpl
@@ -7,12 +8,17 @@ from turnout import Candidate, ModelRequest, ModelSelection, hookimpl
 
 @hookimpl
 def select_model(request: ModelRequest, candidates: Sequence[Candidate]) -> ModelSelection | None:
-    """Choose the least predicted completion; abstain after a failure, when speed is not the question."""
+    """Choose the least predicted completion.
+
+    Abstain after a failure, when speed is not the question, and where no time can be predicted.
+    """
     if request.attempts or not candidates:
         return None
     prompt, output = request.signals.prompt_tokens or 0, request.signals.output_tokens or 0
     timed = sorted((c.completion_seconds(prompt, output), c.id, c) for c in candidates)
     seconds, model, best = timed[0]
+    if not seconds < math.inf:
+        return None
     return ModelSelection(
         model,
         _reason(best, seconds, prompt, output, only=len(timed) == 1),

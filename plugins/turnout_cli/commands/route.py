@@ -6,7 +6,7 @@ from typing import Unpack
 
 import click
 
-from turnout import Candidate, Decision, Explanation, ModelSelection, Router
+from turnout import Candidate, Decision, Explanation, ModelCapability, ModelSelection, Router, Signals
 from turnout_cli.app import App
 from turnout_cli.commands.ask import EXISTING
 from turnout_cli.exit_codes import exit_code
@@ -16,7 +16,7 @@ from turnout_cli.output import Output
 from turnout_cli.prompt import read_prompt
 from turnout_cli.requests import RoutingOptions, check_hosts, make_request
 from turnout_cli.shapes import decision_shape, predicted
-from turnout_cli.words import seconds
+from turnout_cli.words import UNKNOWN, seconds
 
 
 @click.command()
@@ -74,7 +74,7 @@ def show(decision: Decision, out: Output) -> None:
     else:
         out.line("No model can answer.")
     if decision.candidates:
-        columns = ("MODEL", "HOST", "LOADED", ">EXPECTED", ">MEASURED")
+        columns = ("MODEL", "HOST", "LOADED", ">QUALITY", ">EXPECTED", ">MEASURED")
         out.table(columns, _candidates(decision), title="\nCandidates")
     show_explanation(decision.explanation, out)
 
@@ -87,10 +87,16 @@ def show_explanation(explanation: Explanation, out: Output) -> None:
     if explanation.ineligible:
         left_out = [(one.model, one.host, one.reason) for one in explanation.ineligible]
         out.table(("MODEL", "HOST", "REASON"), left_out, title="\nLeft out")
-    signals = explanation.signals
-    out.line(
-        f"\nTask: {signals.task_type or 'unknown'}; about {signals.prompt_tokens} tokens in, "
-        f"{signals.output_tokens} out expected."
+    out.line(f"\n{facts(explanation.signals)}")
+
+
+def facts(signals: Signals) -> str:
+    """Say in a line what is known of the request."""
+    sure = f" ({signals.confidence:.0%} sure)" if signals.task_type and signals.confidence else ""
+    language = f"; language: {signals.language}" if signals.language else ""
+    return (
+        f"Task: {signals.task_type or 'unknown'}{sure}{language}; "
+        f"about {signals.prompt_tokens} tokens in, {signals.output_tokens} out expected."
     )
 
 
@@ -100,7 +106,9 @@ def _candidates(decision: Decision) -> Iterator[tuple[str, ...]]:
     def expected(candidate: Candidate) -> float:
         return predicted(candidate, signals)
 
+    skill = signals.task_type or ModelCapability.GENERAL
     for candidate in sorted(decision.candidates, key=expected):
+        quality = candidate.quality(skill)
         for deployment in candidate.deployments:
             estimate = candidate.estimate(deployment)
             predicted_seconds = estimate.completion_seconds(
@@ -110,6 +118,7 @@ def _candidates(decision: Decision) -> Iterator[tuple[str, ...]]:
                 candidate.id,
                 deployment.host.name,
                 "yes" if deployment.resident else "no",
+                UNKNOWN if quality is None else f"{quality.score:.2f}",
                 seconds(predicted_seconds),
                 str(estimate.measured),
             )

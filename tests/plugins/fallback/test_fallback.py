@@ -89,7 +89,10 @@ def test_the_reason_tells_what_went_before(attempts: tuple[Attempt, ...], reason
 def test_of_those_that_succeed_as_often_the_better_is_chosen() -> None:
     """Quality for the kind of work counts before speed, in steps of a tenth."""
     fast, good = a_deployment("fast"), a_deployment("good")
-    known: Mapping[str, Assessment] = {"good": {TaskType.PLANNING: Quality(0.9)}, "fast": {TaskType.PLANNING: Quality(0.4)}}
+    known: Mapping[str, Assessment] = {
+        "good": {TaskType.PLANNING: Quality(0.9)},
+        "fast": {TaskType.PLANNING: Quality(0.4)},
+    }
     estimates = {fast: Estimate(queue_seconds=1), good: Estimate(queue_seconds=9)}
     candidates = [Candidate(d.info, (d,), estimates, (known,)) for d in (fast, good)]
     planning = ModelRequest("plan", signals=Signals(TaskType.PLANNING, 0.9))

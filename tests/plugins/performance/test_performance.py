@@ -64,6 +64,23 @@ def test_after_a_failure_it_abstains() -> None:
     assert choose({"a": [Estimate()]}, failed) is None
 
 
+@pytest.mark.parametrize("unknown", [float("inf"), float("nan")])
+def test_a_time_that_cannot_be_predicted_is_not_chosen_by(unknown: float) -> None:
+    """Such a deployment is the last; where there are only such, the next strategy decides."""
+    never = Estimate(queue_seconds=unknown)
+    assert choose({"a": [never]}) is None
+    chosen = choose({"a": [never], "b": [Estimate(queue_seconds=900)], "c": [never, Estimate()]})
+    assert chosen is not None
+    assert [chosen.model, *chosen.ranking] == ["c", "b", "a"]
+
+
+def test_a_speed_of_zero_is_no_error() -> None:
+    """What takes no time at all is simply first."""
+    chosen = choose({"a": [Estimate()], "b": [Estimate(0.0, 0.0)]})
+    assert chosen is not None
+    assert (chosen.model, chosen.estimated_duration) == ("b", 0.0)
+
+
 def test_without_signals_sizes_are_zero() -> None:
     """What waits least is then chosen."""
     waits = {"a": [Estimate(queue_seconds=2)], "b": [Estimate(queue_seconds=1)]}
