@@ -106,6 +106,7 @@ class OpenAttempt:
             finish_reason=self.builder.done.finish_reason if self.builder.done else None,
             strategy=selection.strategy_used if selection else "",
             request_id=request.id,
+            expected_tokens=request.signals.output_tokens or 0,
         )
 
     def reply(

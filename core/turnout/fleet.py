@@ -135,7 +135,8 @@ class Estimate:
     """What a deployment is expected to need; rates are per token, so one estimate serves any request.
 
     Seconds throughout. ``queue_seconds``: until a slot is free. ``load_seconds``: 0 when resident.
-    ``measured``: how many executions stand behind it; 0 means priors alone.
+    ``measured``: how many executions stand behind it; 0 means priors alone. ``output_factor``: tokens that it
+    writes for each that is expected of an ordinary model; what it thinks counts.
     """
 
     prefill_seconds_per_token: float = 0.002
@@ -146,6 +147,7 @@ class Estimate:
     in_flight: int = 0
     queued: int = 0
     measured: int = 0
+    output_factor: float = 1.0
 
     def completion_seconds(self, prompt_tokens: int, output_tokens: int) -> float:
         """Predict the seconds from now to the last token."""
@@ -153,7 +155,7 @@ class Estimate:
             self.queue_seconds
             + self.load_seconds
             + prompt_tokens * self.prefill_seconds_per_token
-            + output_tokens * self.decode_seconds_per_token
+            + output_tokens * self.output_factor * self.decode_seconds_per_token
         )
 
 

@@ -319,6 +319,8 @@ class ExecutionMetrics:
     timestamp: float = field(factory=lambda: now().timestamp())
     """Seconds since the epoch."""
     cached_tokens: int = 0
+    expected_tokens: int = 0
+    """Tokens that the request's signals expected of an ordinary model; 0 when unknown."""
 
 
 @frozen

@@ -6,6 +6,7 @@ it is bound by memory bandwidth (https://kipp.ly/transformer-inference-arithmeti
     decode   = active bytes / MEMORY_BANDWIDTH + TOKEN_OVERHEAD     seconds per generated token
     prefill  = decode / PREFILL_SPEEDUP                             seconds per prompt token
     load     = all bytes / DISK_RATE + LOAD_OVERHEAD                seconds
+    output   = THINKING_FACTOR for a model that thinks by default   tokens per expected token
 
 Other models measured on the same host scale these: the host's bandwidth, its compute and its disk show
 in the ratio of what was measured to what was expected (:func:`compare`, :func:`typical`). Measured and
@@ -33,6 +34,10 @@ DECODE_PRIOR = 16.0
 """Generated tokens that weigh as much as the prior; the other two likewise."""
 PREFILL_PRIOR = 128.0
 LOAD_PRIOR = 0.2
+THINKING_FACTOR = 4.0
+"""A model that thinks writes several times what it answers; how much, its executions soon show."""
+OUTPUT_PRIOR = 3.0
+"""Executions that weigh as much as the assumption that a model is an ordinary writer."""
 HOST_PRIOR = 0.1
 """Models measured on a host that weigh as much as the assumption that it is an ordinary machine."""
 
@@ -52,8 +57,9 @@ class Measured:
 class Evidence:
     """What executions on one deployment have shown; None where nothing has.
 
-    Decode and prefill are seconds per token, load is seconds. ``outcomes`` is the decayed number of
-    executions that say something of the deployment's health, and ``success_share`` the part that went well.
+    Decode and prefill are seconds per token, load is seconds, output is tokens written for each that was
+    expected. ``outcomes`` is the decayed number of executions that say something of the deployment's health,
+    and ``success_share`` the part that went well.
     """
 
     decode: Measured | None = None
@@ -62,6 +68,7 @@ class Evidence:
     success_share: float = 1.0
     outcomes: float = 0.0
     measured: int = 0
+    output: Measured | None = None
 
 
 NOTHING = Evidence()
@@ -107,6 +114,14 @@ def _bytes_per_weight(info: ModelInfo) -> float:
 def expected_decode(info: ModelInfo) -> float:
     """Return the seconds per generated token on an ordinary machine."""
     return active_bytes(info) / MEMORY_BANDWIDTH + TOKEN_OVERHEAD
+
+
+def expected_output(info: ModelInfo) -> float:
+    """Return the tokens that it writes for each of an ordinary model: several, when it thinks by default."""
+    return THINKING_FACTOR if info.reasoning and info.reasoning_default not in _SILENT else 1.0
+
+
+_SILENT = (None, "none", "off")
 
 
 def expected_load(info: ModelInfo) -> float:
@@ -179,4 +194,5 @@ def predict(
         load_seconds=0.0 if resident else blend(load, evidence.load, LOAD_PRIOR),
         success_rate=success_rate(evidence),
         measured=evidence.measured,
+        output_factor=blend(expected_output(info), evidence.output, OUTPUT_PRIOR),
     )

@@ -91,6 +91,7 @@ class Learned:
     decode: DecayingSketch = field(factory=_speeds)
     prefill: DecayingSketch = field(factory=_speeds)
     load: DecayingSketch = field(factory=_speeds)
+    output: DecayingSketch = field(factory=_speeds)
     outcomes: DecayingCounts[bool] = field(
         factory=lambda: DecayingCounts[bool](HALF_LIFE, HEALTH_HALF_LIFE_SECONDS)
     )
@@ -113,6 +114,9 @@ class Learned:
         prefill = prefill_seconds(metrics)
         if prefill is not None:
             self.prefill.add(prefill, at, _token_weight(metrics.prompt_tokens))
+        factor = output_factor(metrics)
+        if factor is not None:
+            self.output.add(factor, at)
         load = self._load_seconds(metrics)
         if load is not None:
             self.load.add(load, at)
@@ -132,6 +136,7 @@ class Learned:
             decode=_measured(self.decode, at),
             prefill=_measured(self.prefill, at),
             load=_measured(self.load, at),
+            output=_measured(self.output, at),
             success_share=self.outcomes.share(True),
             outcomes=self.outcomes.weight(at),
             measured=self.measured,
@@ -145,6 +150,7 @@ class Learned:
             (self.decode, other.decode),
             (self.prefill, other.prefill),
             (self.load, other.load),
+            (self.output, other.output),
         ):
             mine.merge(its)
         self.outcomes.merge(other.outcomes)
@@ -181,6 +187,13 @@ def decode_seconds(metrics: ExecutionMetrics) -> float | None:
     if first is None:
         return positive(metrics.duration_seconds / tokens)
     return positive((metrics.duration_seconds - first) / (tokens - 1)) if tokens > 1 else None
+
+
+def output_factor(metrics: ExecutionMetrics) -> float | None:
+    """Return the tokens that were written for each that was expected; a truncated answer does not tell."""
+    if not metrics.expected_tokens or metrics.finish_reason == "length":
+        return None
+    return positive(metrics.tokens_generated / metrics.expected_tokens)
 
 
 def prefill_seconds(metrics: ExecutionMetrics) -> float | None:

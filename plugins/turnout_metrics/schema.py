@@ -38,6 +38,7 @@ MIGRATIONS: Migrations = (
         "CREATE INDEX executions_by_deployment ON executions (host, model)",
         "CREATE INDEX executions_by_time ON executions (timestamp)",
     ),
+    ("ALTER TABLE executions ADD COLUMN expected_tokens INTEGER NOT NULL DEFAULT 0",),
 )
 """Statements that lead from each schema version to the next. Append; never change one that was released."""
 
@@ -60,6 +61,7 @@ COLUMNS = {
     "request_id": "TEXT",
     "timestamp": "REAL",
     "cached_tokens": "INTEGER",
+    "expected_tokens": "INTEGER",
 }
 """In the order of the fields of ``ExecutionMetrics``. Read through casts: SQLite's types are not strict."""
 

@@ -117,6 +117,7 @@ class Dispatcher:
                     in_flight=line.slots.in_flight,
                     queued=len(line.queue),
                     measured=plain.measured,
+                    output_factor=plain.output_factor,
                 )
         return found
 

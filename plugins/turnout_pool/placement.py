@@ -70,4 +70,5 @@ def generation_seconds(request: ModelRequest, estimate: Estimate) -> float:
     """Predict prefill and decode alone."""
     prompt = request.signals.prompt_tokens or 0
     output = request.max_tokens or request.signals.output_tokens or UNKNOWN_OUTPUT_TOKENS
-    return prompt * estimate.prefill_seconds_per_token + output * estimate.decode_seconds_per_token
+    written = output if request.max_tokens else output * estimate.output_factor
+    return prompt * estimate.prefill_seconds_per_token + written * estimate.decode_seconds_per_token

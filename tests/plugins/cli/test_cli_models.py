@@ -216,7 +216,7 @@ def test_route_as_json(desk: Desk) -> None:
     assert isinstance(candidates, list)
     first = candidates[0]
     assert isinstance(first, dict)
-    assert set(first) == {"model", "resident", "seconds", "deployments"}
+    assert set(first) == {"model", "resident", "seconds", "quality", "deployments"}
 
 
 @pytest.mark.parametrize("extra", [["--explain"], ["--json"], []])

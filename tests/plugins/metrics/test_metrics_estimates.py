@@ -159,3 +159,19 @@ def test_success_starts_at_the_prior_and_follows_what_happens() -> None:
     fading = success_rate(Evidence(success_share=0.0, outcomes=0.5))
     assert failing < 0.55 < fading < SUCCESS_PRIOR
     assert success_rate(Evidence(success_share=1.0, outcomes=50.0)) > SUCCESS_PRIOR
+
+
+@pytest.mark.parametrize(
+    ("options", "default", "factor"),
+    [((), None, 1.0), (("off", "on"), "on", 4.0), (("off", "on"), "off", 1.0), (("low", "high"), None, 1.0)],
+)
+def test_a_model_that_thinks_by_default_is_expected_to_write_more(
+    options: tuple[str, ...], default: str | None, factor: float
+) -> None:
+    """So its answer takes longer at the same speed; executions soon show how much."""
+    info = evolve(EIGHT_B, reasoning=options, reasoning_default=default)
+    plain = predict(info, resident=True)
+    assert plain.output_factor == factor
+    assert plain.completion_seconds(0, 100) == 100 * factor * plain.decode_seconds_per_token
+    shown = predict(info, resident=True, evidence=Evidence(output=Measured(2.0, 1e6)))
+    assert shown.output_factor == pytest.approx(2.0, rel=1e-3)

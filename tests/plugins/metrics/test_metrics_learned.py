@@ -183,3 +183,12 @@ def test_health_is_forgiven_within_hours_and_speed_is_kept_for_weeks() -> None:
     assert tomorrow.outcomes < 0.001
     assert tomorrow.decode is not None
     assert tomorrow.decode.weight > 0.9 * learn(*[WARM] * 10).decode.weight  # type: ignore[union-attr]
+
+
+def test_what_a_model_writes_is_held_against_what_was_expected() -> None:
+    """A truncated answer does not tell how long it would have been, nor one without an expectation."""
+    wordy = evolve(WARM, tokens_generated=1000, expected_tokens=200)
+    output = learn(wordy, wordy, evolve(wordy, finish_reason="length", tokens_generated=9)).output
+    assert output is not None
+    assert output.value == pytest.approx(5.0, rel=0.05)
+    assert learn(WARM, evolve(wordy, tokens_generated=0)).output is None

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from turnout.types import ExecutionMetrics
-from turnout_metrics.schema import INSERT, MIGRATIONS, cells, read
+from turnout_metrics.schema import COLUMNS, INSERT, MIGRATIONS, cells, read
 
 ORDINARY = ExecutionMetrics("m", "h", 1.0, success=True, request_id="r")
 
@@ -52,3 +52,18 @@ def test_no_text_of_a_request_has_a_place(database: sqlite3.Connection) -> None:
     columns = {row[1] for row in database.execute("PRAGMA table_info(executions)")}
     fields = {field.name for field in attrs.fields(ExecutionMetrics)}
     assert columns == fields - {"model_id"} | {"id", "model"}
+
+
+def test_rows_of_the_first_version_are_kept() -> None:
+    """What a newer version tells beside is unknown of them."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in MIGRATIONS[0]:
+            connection.execute(statement)
+        columns = [name for name in COLUMNS if name != "expected_tokens"]
+        marks = ", ".join("?" * len(columns))
+        known = cells(ORDINARY)[: len(columns)]
+        connection.execute(f"INSERT INTO executions ({', '.join(columns)}) VALUES ({marks})", known)
+        for statement in chain.from_iterable(MIGRATIONS[1:]):
+            connection.execute(statement)
+        ((found,),) = (one.newest for one in read(connection, 10))
+    assert found == ORDINARY
