@@ -19,6 +19,8 @@ from turnout.types import ModelRequest, ModelSelection
 
 TRIALS_OF_THE_UNKNOWN = 1.0
 """Trials that weigh as much as the assumption that a model is like the others."""
+UNKNOWN_SHARE = 0.9
+"""What is left of the others' score for one that is unknown: among equals the known goes first."""
 LONG_PROMPT_TOKENS = 16_000
 """From here on a model must be able to find something in what it reads."""
 
@@ -56,7 +58,7 @@ def weigh(
     """Weigh *candidates* for all of *skills*, best first; none where nobody's quality is known.
 
     ``patience`` is in seconds. A chain is as strong as its weakest link, so the lowest score counts. What is
-    unknown of a model is taken to be as it is for the others.
+    unknown of a model is taken to be a little worse than what is known of the others.
     """
     columns = [_scores([candidate.quality(skill) for candidate in candidates]) for skill in skills]
     columns = [column for column in columns if column]
@@ -89,7 +91,7 @@ def _scores(qualities: Sequence[Quality | None]) -> list[tuple[float, bool]]:
     if common is None:
         return []
     mean = common.score
-    return [(mean, False) if one is None else (_shrunk(one, mean), True) for one in qualities]
+    return [(mean * UNKNOWN_SHARE, False) if one is None else (_shrunk(one, mean), True) for one in qualities]
 
 
 def _shrunk(quality: Quality, mean: float) -> float:

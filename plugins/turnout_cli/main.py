@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Ask": ("ask", "chat", "route"),
     "Look": ("models", "hosts", "stats"),
-    "Set up": ("config", "doctor", "plugins", "completion"),
+    "Set up": ("config", "doctor", "plugins", "plugin", "completion"),
 }
 BUILT_IN = tuple(verb for verbs in SECTIONS.values() for verb in verbs)
 

@@ -44,11 +44,12 @@ def _rank(candidate: Candidate, request: ModelRequest) -> tuple[float, float, fl
 
 
 def success(candidate: Candidate) -> float:
-    """Return the best success rate among the candidate's deployments, in steps of 5 %.
+    """Return the best success rate among the candidate's deployments, in steps of 5 %; 0 where none is known.
 
     The rate forgets: a deployment that failed comes back to the others as time passes.
     """
-    return round(20 * max(candidate.estimate(d).success_rate for d in candidate.deployments)) / 20
+    rates = [rate for d in candidate.deployments if 0 <= (rate := candidate.estimate(d).success_rate) <= 1]
+    return round(20 * max(rates, default=0.0)) / 20
 
 
 def would_repeat(candidate: Candidate, attempts: Sequence[Attempt]) -> bool:

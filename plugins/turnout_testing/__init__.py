@@ -1,10 +1,12 @@
-"""An emulator of LM Studio's HTTP server, a virtual clock to run it on, and the ways to reach it from a
-test.
+"""An emulator of LM Studio's HTTP server, a virtual clock to run it on, the ways to reach it from a test,
+and the rules that every strategy keeps, as tests.
 """
 
 from turnout_testing.clock import DeadlockError, VirtualLoop, virtual_loop_factory
+from turnout_testing.conformance import StrategyConformance
 from turnout_testing.emulator import Emulator
 from turnout_testing.errors import Era, OverflowForm
+from turnout_testing.example import World
 from turnout_testing.faults import (
     CannedAnswer,
     ConnectionLost,
@@ -84,6 +86,7 @@ __all__ = [
     "RecordedRequest",
     "SchemaInReasoning",
     "SlowHost",
+    "StrategyConformance",
     "Tool",
     "ToolCall",
     "ToolCallAsText",
@@ -91,6 +94,7 @@ __all__ = [
     "Unauthorized",
     "UnloadRecord",
     "VirtualLoop",
+    "World",
     "WrongModel",
     "count_tokens",
     "emulated_router",

@@ -48,7 +48,7 @@ def test_patience_decides_between_good_and_fast() -> None:
 
 
 def test_the_unknown_is_like_the_others() -> None:
-    """Neither better nor worse: then time decides, and a good one that is known still wins."""
+    """Only a little worse: a good one that is known goes first, and a bad one last."""
     good, bad = (a_candidate(n, 1, code_generation=Quality(q, 9)) for n, q in (("good", 0.9), ("bad", 0.1)))
     stranger = a_candidate("stranger", 1)
     assert order(bad, stranger, good) == ["good", "stranger", "bad"]

@@ -33,4 +33,4 @@ def test_it_is_found_when_it_is_installed(world: World, monkeypatch: pytest.Monk
             selection = await router.route("Plan a trip to Lyon.")
             return selection.model, selection.strategy_used
 
-    assert run_sync(route()) == ("google/gemma-3-12b", "shortest")
+    assert run_sync(route()) == ("qwen/qwen3-coder-30b", "shortest")

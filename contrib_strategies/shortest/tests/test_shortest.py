@@ -1,27 +1,32 @@
-"""The rule of the strategy, with real candidates."""
+"""The rules of every strategy, and the rule of this one."""
 
 import turnout_shortest
 
-from turnout import Candidate, Deployment, Host, ModelInfo
+from turnout import Candidate, Deployment, Estimate, Host, ModelInfo, ModelRequest
+from turnout_testing import StrategyConformance
 
-HOST = Host("desk", "http://desk.local:1234", "lmstudio")
+DESK = Host("desk", "http://desk.local:1234", "lmstudio")
 
 
-def candidate(name: str) -> Candidate:
-    """Make a candidate of that name, on one host."""
+class TestConformance(StrategyConformance):
+    """What holds for every strategy."""
+
+    strategy = turnout_shortest
+
+
+def candidate(name: str, estimate: Estimate) -> Candidate:
+    """Make a candidate of that name on one host, of which that is expected."""
     info = ModelInfo(name)
-    return Candidate(info, (Deployment(info, HOST),))
+    deployment = Deployment(info, DESK)
+    return Candidate(info, (deployment,), {deployment: estimate})
 
 
-def test_the_shortest_name_wins() -> None:
-    """The model with the fewest characters is chosen, and the others follow in order."""
-    names = ["qwen/qwen3-coder-30b", "acme/owl", "google/gemma-3-12b"]
-    selection = turnout_shortest.select_model([candidate(name) for name in names])
+def test_the_shortest_wait_wins() -> None:
+    """The model whose first word comes soonest is chosen, and the others follow in order."""
+    busy = candidate("acme/owl-8b", Estimate(queue_seconds=30))
+    cold = candidate("google/gemma-3-12b", Estimate(load_seconds=12))
+    idle = candidate("qwen/qwen3-coder-30b", Estimate())
+    selection = turnout_shortest.select_model(ModelRequest("Hello"), [busy, cold, idle])
     assert selection is not None
-    assert selection.model == "acme/owl"
-    assert selection.ranking == ("google/gemma-3-12b", "qwen/qwen3-coder-30b")
-
-
-def test_it_abstains_without_candidates() -> None:
-    """Where there is nobody to choose, it leaves the word to the next strategy."""
-    assert turnout_shortest.select_model([]) is None
+    assert selection.model == "qwen/qwen3-coder-30b"
+    assert selection.ranking == ("google/gemma-3-12b", "acme/owl-8b")

@@ -127,3 +127,10 @@ def test_what_a_model_cannot_do_it_cannot_do_elsewhere() -> None:
         chosen = turnout_fallback.select_model(request, candidates)
         assert chosen is not None
         assert chosen.model == expected
+
+
+def test_a_rate_that_is_no_share_is_no_rate() -> None:
+    """A last resort does not fail on what another plugin got wrong."""
+    chosen = choose({"odd": Estimate(success_rate=float("nan")), "bad": Estimate(success_rate=0.1)})
+    assert chosen is not None
+    assert (chosen.model, chosen.ranking) == ("bad", ("odd",))

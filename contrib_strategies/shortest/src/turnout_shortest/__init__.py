@@ -1,14 +1,17 @@
-"""The model with the shortest name."""
+"""The model whose first word comes soonest."""
 
 from collections.abc import Sequence
 
-from turnout import Candidate, ModelSelection, hookimpl
+from turnout import Candidate, ModelRequest, ModelSelection, hookimpl
 
 
 @hookimpl
-def select_model(candidates: Sequence[Candidate]) -> ModelSelection | None:
-    """Choose the shortest name, the first in the alphabet among equals; abstain when there is nobody."""
-    ranked = sorted((candidate.id for candidate in candidates), key=lambda name: (len(name), name))
-    if not ranked:
+def select_model(request: ModelRequest, candidates: Sequence[Candidate]) -> ModelSelection | None:
+    """Choose the shortest wait: queue, load and reading the prompt; abstain when there is nobody."""
+    prompt = request.signals.prompt_tokens or 0
+    waits = sorted((candidate.completion_seconds(prompt, 0), candidate.id) for candidate in candidates)
+    if not waits:
         return None
-    return ModelSelection(ranked[0], f"the shortest name, {len(ranked[0])} characters", ranked[1:])
+    (seconds, model), *others = waits
+    reason = f"the shortest wait: about {seconds:.2f} s to the first word"
+    return ModelSelection(model, reason, [name for _, name in others])
