@@ -1,0 +1,160 @@
+"""The verbs ``explain``, ``rate`` and ``replay`` on the command line."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from turnout.clock import now
+from turnout.skills import TaskType
+from turnout_decisions import words
+from turnout_decisions.faces import App, Reader
+from turnout_decisions.journal import Log, Page, Wanted
+from turnout_decisions.lookup import LAST, history
+from turnout_decisions.policies import CHAIN
+from turnout_decisions.rate import score_of
+from turnout_decisions.rewards import PATIENCE_SECONDS
+
+if TYPE_CHECKING:
+    import click
+
+T = TypeVar("T")
+LISTED, REPLAYED = 20, 1_000
+
+
+def add_to(cli: "click.Group", read: Reader) -> None:
+    """Add the verbs to *cli*; *read* looks things up in the log."""
+    _add_explain(cli, read)
+    _add_rate(cli, read)
+    _add_replay(cli, read)
+
+
+def _add_explain(cli: "click.Group", read: Reader) -> None:
+    import click
+
+    @cli.command()
+    @click.argument("which", default=LAST, metavar="[last|ID]")
+    @click.option("--list", "listed", is_flag=True, help="List the recent decisions, one line each.")
+    @click.option("--limit", type=click.IntRange(min=1), default=LISTED, metavar="N", help="List at most N.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @click.pass_obj
+    def explain(app: App, *, which: str, listed: bool, limit: int, as_json: bool) -> None:
+        """Show a decision that was made, and what became of it.
+
+        The last one, or those about the request ID, of which the beginning is enough: what was known of the
+        request, who could answer and who could not, what each strategy said, how each attempt ended, and how
+        the answer was rated.
+        """
+        from turnout_decisions import explain as tables
+        from turnout_decisions.shapes import page_shape
+
+        app.out.as_json = as_json
+
+        def look(log: Log) -> Page:
+            return log.newest(Wanted(limit)) if listed else history(which, log)
+
+        page = read(look)
+        if as_json:
+            app.out.json(page_shape(page))
+        elif listed:
+            tables.show_list(page, app.out)
+        else:
+            tables.show(page, app.out)
+
+
+def _add_rate(cli: "click.Group", read: Reader) -> None:
+    import click
+
+    @cli.command()
+    @click.argument("words", nargs=-1, required=True, metavar="[last|ID] good|bad|0..1")
+    @click.option("--comment", default="", metavar="TEXT", help="What was good or bad; kept with the rating.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @click.pass_obj
+    def rate(app: App, *, words: tuple[str, ...], comment: str, as_json: bool) -> None:
+        """Say how good an answer was, for the strategies that learn from it.
+
+        The last answer, or that to the request ID. good is 1, bad is 0.
+        """
+        from turnout_decisions import rate as rating
+
+        if len(words) > 2:
+            message = "Name one request, and one score."
+            raise click.UsageError(message)
+        which = words[0] if len(words) == 2 else LAST
+        app.out.as_json = as_json
+        score = _parsed(score_of)(click.get_current_context(), None, words[-1])
+        rating.run(app, read, which, score, comment, as_json=as_json)
+
+
+def _add_replay(cli: "click.Group", read: Reader) -> None:
+    import click
+
+    @click.pass_obj
+    def replay(
+        app: App, *, strategies: tuple[str, ...], since: float | None, task_type: str | None, limit: int,
+        patience: float, seed: int, data: Path | None, as_json: bool,
+    ) -> None:
+        """Ask strategies again about the decisions in the log, and say what would have changed.
+
+        Nothing is sent to a model. Counts what would have gone to another model, the predicted seconds and
+        loads that this saves, and estimates what it would have been worth.
+        """
+        from turnout_decisions import replay as replaying
+
+        app.out.as_json = as_json
+        oldest = 0.0 if since is None else now().timestamp() - since
+        wanted = Wanted(limit, oldest, None if task_type is None else TaskType(task_type))
+        asked = replaying.Replay(tuple(dict.fromkeys(strategies)), wanted, patience, seed, data)
+        replaying.run(app, read, asked, as_json=as_json)  # fmt: skip
+
+    cli.command()(_with_replay_options(replay))
+
+
+def _with_replay_options(function: Callable[..., None]) -> Callable[..., None]:
+    import click
+
+    options = [
+        click.option(
+            "--strategy", "strategies", multiple=True, default=(CHAIN,), metavar="NAME",
+            help=f"Ask this strategy; may be repeated. {CHAIN} is all in their order, and the default.",
+        ),
+        click.option(
+            "--since", callback=_parsed(words.span), metavar="SPAN", help="Not older than 12h, 7d or 2w."
+        ),
+        click.option(
+            "--task-type", type=click.Choice([str(task) for task in TaskType]), metavar="KIND",
+            help="Only this kind of work.",
+        ),
+        click.option(
+            "--limit", type=click.IntRange(min=1), default=REPLAYED, show_default=True, metavar="N",
+            help="At most the newest N decisions.",
+        ),
+        click.option(
+            "--patience", type=click.FloatRange(min=0, min_open=True), default=PATIENCE_SECONDS,
+            show_default=True, metavar="SECONDS", help="After so long an answer is worth half.",
+        ),
+        click.option("--seed", type=int, default=0, metavar="N", help="Of the bootstrap intervals."),
+        click.option(
+            "--data", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+            help="Replay a CSV file of prompts and scores instead of the log.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _parsed(parse: Callable[[str], T]) -> "Callable[[click.Context, click.Parameter | None, str | None], T]":
+    """Return a callback that has *parse* read a value, whose ``ValueError`` is the user's."""
+
+    def callback(ctx: "click.Context", param: "click.Parameter | None", value: str | None) -> T:
+        import click
+
+        if value is None:
+            return None  # type: ignore[return-value]
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+
+    return callback

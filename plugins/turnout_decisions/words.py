@@ -1,0 +1,74 @@
+"""Facts and quantities as people read them; what is unknown is a dash."""
+
+import datetime as dt
+import re
+
+from turnout_decisions.estimators import Interval
+
+UNKNOWN = "-"
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+
+
+def when(at: float) -> str:
+    """Say a time since the epoch in the reader's own time zone."""
+    try:
+        moment = dt.datetime.fromtimestamp(at, dt.UTC).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return UNKNOWN
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def span(text: str) -> float:
+    """Return the seconds of ``90s``, ``15m``, ``12h``, ``7d`` or ``2w``; raises ``ValueError``."""
+    found = _SPAN.fullmatch(text.strip())
+    if found is None:
+        message = f"{text!r} is no span of time, such as 12h, 7d or 2w"
+        raise ValueError(message)
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def seconds(value: float | None) -> str:
+    """Say a duration: ``0.34 s``, ``12 s``, ``3 min 20 s``."""
+    if value is None:
+        return UNKNOWN
+    if value < 0:
+        return f"-{seconds(-value)}"
+    if value < 1:
+        return "0 s" if value == 0 else "<0.01 s" if value < 0.01 else f"{value:.2g} s"
+    if value < 10:
+        return f"{value:.1f} s"
+    if value >= 1e9:  # infinity too
+        return "never"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def share(value: float | None) -> str:
+    """Say a share of 1 in per cent."""
+    return UNKNOWN if value is None else f"{value:.0%}"
+
+
+def count(value: int | None) -> str:
+    """Say a count."""
+    return UNKNOWN if value is None else str(value)
+
+
+def plural(amount: int, one: str, many: str = "") -> str:
+    """Say how many: ``1 decision``, ``2 decisions``."""
+    return f"{amount} {one if amount == 1 else many or one + 's'}"
+
+
+def reward(value: float | None) -> str:
+    """Say a reward or a score."""
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def gain(value: float) -> str:
+    """Say a difference of rewards, with its sign."""
+    return f"{value:+.3f}"
+
+
+def interval(bounds: Interval | None) -> str:
+    """Say between what bounds a value lies."""
+    return UNKNOWN if bounds is None else f"{bounds.low:.3f} to {bounds.high:.3f}"
