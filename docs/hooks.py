@@ -20,6 +20,7 @@ IMPORTS = """\
 from functools import partial
 
 import httpx
+from attrs import evolve
 from loguru import logger
 
 from turnout import Discovery, Host, Lease, ModelSelection, NextStep, Quality, Signals, TaskType, hookimpl

@@ -1,7 +1,7 @@
 """Looking at all hosts at once, and keeping what was seen for as long as it counts."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import evolve, frozen
 from loguru import logger
@@ -61,9 +61,7 @@ class FleetView:
         began = asyncio.get_running_loop().time()
         offers = list(self._plugins.discover_models(self._config))
         looks = await asyncio.gather(*(self._one(offer) for offer in offers))
-        deployments = tuple(
-            self._overridden(deployment) for look in looks for deployment in look.deployments
-        )
+        deployments = self._described([deployment for look in looks for deployment in look.deployments])
         reports = tuple(look.report for look in looks)
         # Stamped with its beginning: what changed meanwhile it may have missed.
         fleet = Fleet(deployments, reports, began)
@@ -104,9 +102,16 @@ class FleetView:
             self._unreachable.discard(host)
             logger.info("host {!r} answers again", host)
 
-    def _overridden(self, deployment: Deployment) -> Deployment:
-        settings = self._config.models.get(deployment.info.id)
-        return deployment if settings is None else evolve(deployment, info=_known(deployment.info, settings))
+    def _described(self, found: Sequence[Deployment]) -> tuple[Deployment, ...]:
+        """Add what plugins know, then what the configuration knows better."""
+        described = self._plugins.describe_models(found)
+        return tuple(self._overridden(deployment, described) for deployment in found)
+
+    def _overridden(self, deployment: Deployment, described: Mapping[Deployment, ModelInfo]) -> Deployment:
+        info = described.get(deployment, deployment.info)
+        settings = self._config.models.get(info.id)
+        info = info if settings is None else _known(info, settings)
+        return deployment if info is deployment.info else evolve(deployment, info=info)
 
     async def close(self) -> None:
         """Give up a look that is under way."""

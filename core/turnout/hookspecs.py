@@ -18,7 +18,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from typing import TYPE_CHECKING
 
 from turnout.events import Event
-from turnout.fleet import Candidate, Deployment, Discovery, Estimate, Fleet, Host, Instance, LoadOptions
+from turnout.fleet import (
+    Candidate,
+    Deployment,
+    Discovery,
+    Estimate,
+    Fleet,
+    Host,
+    Instance,
+    LoadOptions,
+    ModelInfo,
+)
 from turnout.markers import hookspec
 from turnout.messages import JSON
 from turnout.skills import Assessment
@@ -92,6 +102,23 @@ def discover_models(config: Config) -> Iterable[Discovery]:
                     yield Discovery(host, partial(self.list_models, host))
     """
     return ()
+
+
+@hookspec
+def describe_models(deployments: Sequence[Deployment]) -> Mapping[Deployment, ModelInfo] | None:
+    """Fill in what the hosts do not say of their models, for those *deployments* of which you know more.
+
+    Called at each refresh of the fleet, with all deployments at once. Everybody is asked, in plugin order; of
+    each deployment the first answer counts, and what the configuration says of a model goes before. An error
+    is logged with the plugin's name, and the hosts' own words stand.
+
+    Example::
+
+        @hookimpl
+        def describe_models(deployments):
+            large = [d for d in deployments if "gpt-oss-20b" in d.model]
+            return {d: evolve(d.info, active_parameters=3_600_000_000) for d in large}
+    """
 
 
 @hookspec(firstresult=True)

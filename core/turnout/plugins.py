@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, cast
 
 from turnout.errors import LLMError, PluginError
 from turnout.events import Event
-from turnout.fleet import Candidate, Deployment, Discovery, Estimate, Fleet, Host, Instance, LoadOptions
+from turnout.fleet import (
+    Candidate,
+    Deployment,
+    Discovery,
+    Estimate,
+    Fleet,
+    Host,
+    Instance,
+    LoadOptions,
+    ModelInfo,
+)
 from turnout.messages import JSON
 from turnout.registry import Registry
 from turnout.skills import Assessment
@@ -93,6 +103,16 @@ class Plugins(Registry):
                         yield offer
             except Exception as error:  # noqa: BLE001  offers may be a stranger's generator
                 self.report(plugin, "discover_models", error)
+
+    def describe_models(self, deployments: Sequence[Deployment]) -> dict[Deployment, ModelInfo]:
+        """Collect what plugins know beside the hosts; of two for one deployment the first counts."""
+        known: dict[Deployment, ModelInfo] = {}
+        for name, answer in self.isolated("describe_models", deployments=deployments):
+            if isinstance(answer, Mapping) and set(map(type, answer.values())) <= {ModelInfo}:
+                known = {**answer, **known}
+            else:
+                self.report(name, "describe_models", TypeError(f"returned {answer!r}, not models"))
+        return known
 
     def load_model(self, deployment: Deployment, options: LoadOptions) -> Awaitable[Instance] | None:
         """Return the work that loads a model, or None when its host cannot."""

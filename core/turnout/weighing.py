@@ -80,7 +80,7 @@ def best_of(found: Sequence[Weighed], why: str) -> ModelSelection:
     best, *others = found
     seconds = best.seconds if best.seconds < math.inf else None
     about = "" if seconds is None else f" in about {seconds:.0f} s" if seconds >= 1 else " in under 1 s"
-    rest = f", worth most of {len(found)}" if others else ""
+    rest = f", the best trade of {len(found)}" if others else ""
     reason = f"{why}: quality {best.score:.2f}{about}{rest}"
     return ModelSelection(best.candidate.id, reason, [one.candidate.id for one in others], seconds)
 

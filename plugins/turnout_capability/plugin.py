@@ -17,6 +17,7 @@ from turnout import (
 )
 from turnout.weighing import best_of, needed_skills, weigh
 from turnout_capability.catalogue import assess, match
+from turnout_capability.describing import described
 
 FOREIGN = 0.7
 """What is left of a score in a language that the family is not documented to know."""
@@ -37,7 +38,7 @@ class CapabilitySettings:
     that only what was measured here counts.
     """
 
-    patience: float = field(default=120.0, validator=_positive)
+    patience: float = field(default=60.0, validator=_positive)
     catalogue: bool = True
 
 
@@ -46,8 +47,24 @@ class Capability:
 
     def __init__(self, settings: CapabilitySettings) -> None:
         self._settings = settings
+        self._described: dict[tuple[str, str], tuple[ModelInfo, ModelInfo]] = {}
         self._known: dict[str, tuple[ModelInfo, Assessment]] = {}
         self._assessments: dict[str | None, dict[str, Assessment]] = {}
+
+    @hookimpl
+    def describe_models(self, deployments: Sequence[Deployment]) -> Mapping[Deployment, ModelInfo] | None:
+        """Fill in sizes, sight and tools, where the host says nothing of them."""
+        if not self._settings.catalogue:
+            return None
+        found = {deployment: self._filled(deployment) for deployment in deployments}
+        return {deployment: info for deployment, info in found.items() if info is not deployment.info}
+
+    def _filled(self, deployment: Deployment) -> ModelInfo:
+        told, filled = self._described.get(deployment.key, (None, None))
+        if filled is None or told != deployment.info:
+            filled = described(deployment.info)
+            self._described[deployment.key] = deployment.info, filled
+        return filled
 
     @hookimpl
     def assess_models(

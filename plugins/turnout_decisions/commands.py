@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from turnout.clock import now
 from turnout.skills import TaskType
-from turnout_decisions import words
-from turnout_decisions.faces import App, Reader
+from turnout.verbs import App
+from turnout_decisions import words as words_
 from turnout_decisions.journal import Log, Page, Wanted
 from turnout_decisions.lookup import LAST, history
 from turnout_decisions.policies import CHAIN
-from turnout_decisions.rate import score_of
+from turnout_decisions.reader import Reader
 from turnout_decisions.rewards import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -43,7 +43,13 @@ def _add_explain(cli: "click.Group", read: Reader) -> None:
         The last one, or those about the request ID, of which the beginning is enough: what was known of the
         request, who could answer and who could not, what each strategy said, how each attempt ended, and how
         the answer was rated.
-        """
+
+        \b
+        Examples:
+          turnout explain
+          turnout explain --list --limit 5
+          turnout explain 3f2a --json
+        """  # noqa: D301  click reads the \b
         from turnout_decisions import explain as tables
         from turnout_decisions.shapes import page_shape
 
@@ -73,7 +79,12 @@ def _add_rate(cli: "click.Group", read: Reader) -> None:
         """Say how good an answer was, for the strategies that learn from it.
 
         The last answer, or that to the request ID. good is 1, bad is 0.
-        """
+
+        \b
+        Examples:
+          turnout rate good
+          turnout rate last 0.4 --comment "too long"
+        """  # noqa: D301  click reads the \b
         from turnout_decisions import rate as rating
 
         if len(words) > 2:
@@ -81,7 +92,7 @@ def _add_rate(cli: "click.Group", read: Reader) -> None:
             raise click.UsageError(message)
         which = words[0] if len(words) == 2 else LAST
         app.out.as_json = as_json
-        score = _parsed(score_of)(click.get_current_context(), None, words[-1])
+        score = _parsed(words_.score_of)(click.get_current_context(), None, words[-1])
         rating.run(app, read, which, score, comment, as_json=as_json)
 
 
@@ -97,7 +108,12 @@ def _add_replay(cli: "click.Group", read: Reader) -> None:
 
         Nothing is sent to a model. Counts what would have gone to another model, the predicted seconds and
         loads that this saves, and estimates what it would have been worth.
-        """
+
+        \b
+        Examples:
+          turnout replay --strategy performance --since 7d
+          turnout replay --strategy fallback --data scores.csv
+        """  # noqa: D301  click reads the \b
         from turnout_decisions import replay as replaying
 
         app.out.as_json = as_json
@@ -118,7 +134,7 @@ def _with_replay_options(function: Callable[..., None]) -> Callable[..., None]:
             help=f"Ask this strategy; may be repeated. {CHAIN} is all in their order, and the default.",
         ),
         click.option(
-            "--since", callback=_parsed(words.span), metavar="SPAN", help="Not older than 12h, 7d or 2w."
+            "--since", callback=_parsed(words_.span), metavar="SPAN", help="Not older than 12h, 7d or 2w."
         ),
         click.option(
             "--task-type", type=click.Choice([str(task) for task in TaskType]), metavar="KIND",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from turnout.fleet import Candidate, Deployment
 from turnout.skills import Quality
 from turnout.types import ExecutionMetrics, Feedback
-from turnout_decisions.faces import Output
+from turnout.verbs import Output
 from turnout_decisions.facts import RequestFacts
 from turnout_decisions.journal import Entry, LoggedDecision, Page
 from turnout_decisions.tries import Tried

@@ -2,24 +2,10 @@
 
 from turnout.router import Router
 from turnout.types import Feedback
-from turnout_decisions.faces import App, Reader
+from turnout.verbs import App
 from turnout_decisions.journal import Page
 from turnout_decisions.lookup import history
-from turnout_decisions.shapes import rating_shape
-
-WORDS = {"good": 1.0, "bad": 0.0}
-
-
-def score_of(text: str) -> float:
-    """Return the score that ``good``, ``bad`` or a number from 0 to 1 means; raises ``ValueError``."""
-    try:
-        score = WORDS[text.casefold()] if text.casefold() in WORDS else float(text)
-    except ValueError:
-        score = -1.0
-    if not 0.0 <= score <= 1.0:  # NaN too
-        message = f"{text!r} is neither good, nor bad, nor a number from 0 to 1"
-        raise ValueError(message)
-    return score
+from turnout_decisions.reader import Reader
 
 
 def feedback(page: Page, score: float, comment: str) -> Feedback:
@@ -40,6 +26,8 @@ def run(app: App, read: Reader, which: str, score: float, comment: str, *, as_js
 
     app.run(tell)
     if as_json:
+        from turnout_decisions.shapes import rating_shape
+
         app.out.json({"rating": rating_shape(made)})
     else:
         where = f" on {made.host}" if made.host else ""

@@ -7,13 +7,14 @@ from pathlib import Path
 from attrs import frozen
 
 from turnout.router import Router
+from turnout.verbs import App, Display, Output
 from turnout_decisions import replay_shapes, report
 from turnout_decisions.datafile import DataFile, read_data
 from turnout_decisions.datareplay import bounds, candidates_for, deployments_of, pairs, prepared, scored
-from turnout_decisions.faces import App, Display, Output, Reader
 from turnout_decisions.journal import Entry, Wanted
 from turnout_decisions.offpolicy import evaluate
 from turnout_decisions.policies import Pick, Policy, pick, policy
+from turnout_decisions.reader import Reader
 from turnout_decisions.replaying import Replayed, compare
 
 BREATHE_EVERY = 20

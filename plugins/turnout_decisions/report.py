@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from turnout.verbs import Output
 from turnout_decisions.datafile import DataFile
 from turnout_decisions.datareplay import Bounds, Pair, Played
 from turnout_decisions.explain import say_unreadable
-from turnout_decisions.faces import Output
 from turnout_decisions.journal import Page
 from turnout_decisions.offpolicy import Estimated, OffPolicy
 from turnout_decisions.replaying import Replayed

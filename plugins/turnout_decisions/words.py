@@ -6,6 +6,7 @@ import re
 from turnout_decisions.estimators import Interval
 
 UNKNOWN = "-"
+SCORES = {"good": 1.0, "bad": 0.0}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
@@ -72,3 +73,15 @@ def gain(value: float) -> str:
 def interval(bounds: Interval | None) -> str:
     """Say between what bounds a value lies."""
     return UNKNOWN if bounds is None else f"{bounds.low:.3f} to {bounds.high:.3f}"
+
+
+def score_of(text: str) -> float:
+    """Return the score that ``good``, ``bad`` or a number from 0 to 1 means; raises ``ValueError``."""
+    try:
+        score = SCORES[text.casefold()] if text.casefold() in SCORES else float(text)
+    except ValueError:
+        score = -1.0
+    if not 0.0 <= score <= 1.0:  # NaN too
+        message = f"{text!r} is neither good, nor bad, nor a number from 0 to 1"
+        raise ValueError(message)
+    return score

@@ -1,45 +1,13 @@
 """``turnout embedded``: fetch the built-in model ahead, so that the first question need not wait."""
 
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from turnout.messages import JSONObject
+from turnout.verbs import App, Output
 from turnout_embedded.fetch import fetch, fetched
 
 if TYPE_CHECKING:
     import click
-
-
-class Display(Protocol):
-    """Shows what is going on."""
-
-    def show(self, text: str, *, fraction: float | None = None) -> None:
-        """Show *text*, and how much of it is done."""
-
-
-class Output(Protocol):
-    """What the command line offers a plugin's verb to write with."""
-
-    def line(self, text: str) -> None:
-        """Write one line of data."""
-
-    def note(self, text: str) -> None:
-        """Say something in passing."""
-
-    def json(self, value: JSONObject) -> None:
-        """Write one JSON document."""
-
-    def waiting(self) -> AbstractContextManager[Display]:
-        """Return a display for what is going on."""
-
-
-class App(Protocol):
-    """The command line's state."""
-
-    @property
-    def out(self) -> Output:
-        """Where to write."""
 
 
 def add_to(cli: "click.Group", cache: Path | None) -> None:

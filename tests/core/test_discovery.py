@@ -1,7 +1,7 @@
 """The fleet is looked at by one for all, as seldom as allowed, and no host waits for another."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import pytest
@@ -18,6 +18,7 @@ from turnout import (
     LLMError,
     LLMTimeoutError,
     ModelCapability,
+    ModelInfo,
     ModelKind,
     ModelSettings,
     Router,
@@ -234,3 +235,31 @@ async def test_a_report_has_the_host_as_it_was_found() -> None:
     async with a_router(backend=Versioned()) as router:
         [report] = await router.hosts()
     assert report.host.era == "0.4"
+
+
+class Knowing:
+    """Knows the weights per token of one host's models, and that they see."""
+
+    @hookimpl
+    def describe_models(self, deployments: Sequence[Deployment]) -> Mapping[Deployment, ModelInfo]:
+        return {
+            d: evolve(d.info, active_parameters=7, vision=True) for d in deployments if d.host.name == "two"
+        }
+
+
+class Guessing:
+    @hookimpl
+    def describe_models(self, deployments: Sequence[Deployment]) -> object:
+        return dict.fromkeys(deployments, "a fine model")
+
+
+async def test_what_a_host_does_not_say_a_plugin_may_know(log: list[str]) -> None:
+    """It says so for each deployment by itself; the settings go before, and nonsense is left out by name."""
+    config = Config(models={"m": ModelSettings(vision=False)})
+    deployments = (a_deployment(), a_deployment(host="two"), a_deployment("n", "two"))
+    plugins = {"guessing": Guessing(), "knowing": Knowing()}
+    async with a_router(*deployments, plugins=plugins, config=config) as router:
+        fleet = await router.fleet()
+    facts = {d.key: (d.info.active_parameters, d.info.vision) for d in fleet.deployments}
+    assert facts == {("one", "m"): (None, False), ("two", "m"): (7, False), ("two", "n"): (7, True)}
+    assert any("'guessing' failed in describe_models" in line for line in log)

@@ -25,6 +25,7 @@ from turnout import (
     Lease,
     LLMResponseError,
     LoadOptions,
+    ModelInfo,
     ModelRequest,
     ModelSelection,
     NextStep,
@@ -60,6 +61,11 @@ class Everything:
     def discover_models(self, config: Config) -> Iterable[Discovery]:
         self.calls.append("discover_models")
         return [Discovery(HOST, self.listing)]
+
+    @hookimpl
+    def describe_models(self, deployments: Sequence[Deployment]) -> Mapping[Deployment, ModelInfo]:
+        self.calls.append("describe_models")
+        return {}
 
     async def listing(self) -> list[Deployment]:
         return [a_deployment(host=HOST)]
@@ -168,6 +174,7 @@ async def test_a_request_meets_the_hooks_in_their_order() -> None:
         "startup",
         "classify_request",
         "discover_models",
+        "describe_models",
         "veto_deployments",
         "estimate",
         "assess_models",
@@ -181,6 +188,7 @@ async def test_a_request_meets_the_hooks_in_their_order() -> None:
         "on_failure",
         # The same deployment again, as it was decided: nothing is selected, but it may be vetoed by now.
         "discover_models",
+        "describe_models",
         "veto_deployments",
         "place_request",
         "execute_request",
@@ -197,12 +205,14 @@ async def test_what_is_no_request_calls_its_hook_alone() -> None:
     async with Router(Config(), plugins={"everything": plugin}, discover_plugins=False) as router:
         assert await router.load("m") == Instance("m:2")
         assert [instance.id for instance in await router.unload("m")] == ["m"]
-        assert router.stats() == {"everything": {"calls": 6}}
+        assert router.stats() == {"everything": {"calls": 8}}
     assert plugin.calls == [
         "startup",
         "discover_models",
+        "describe_models",
         "load_model",
         "discover_models",
+        "describe_models",
         "unload_model",
         "report_stats",
         "shutdown",

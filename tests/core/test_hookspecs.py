@@ -184,6 +184,9 @@ async def test_the_examples_of_discovery_run() -> None:
     [offer] = example("discover_models").discover_models(config)
     assert isinstance(offer, Discovery)
     assert [d.key for d in await offer.run()] == [("one", "m")]
+    large = a_deployment("gpt-oss-20b")
+    filled = example("describe_models").describe_models([HERE, large])
+    assert {d.model: info.active_parameters for d, info in filled.items()} == {"gpt-oss-20b": 3_600_000_000}
     load = example("load_model").load_model(HERE, LoadOptions())
     assert load is not None
     assert await load == Instance("m:2")

@@ -118,6 +118,6 @@ def test_a_selection_says_the_numbers() -> None:
     slow = a_candidate("slow", float("inf"), code_generation=Quality(0.9, 1e9))
     both = best_of(weigh(REQUEST, [good, slow], (CODE,), 100), "code")
     assert (both.model, both.ranking, both.estimated_duration) == ("good", ("slow",), 30)
-    assert both.reason == "code: quality 0.90 in about 30 s, worth most of 2"
+    assert both.reason == "code: quality 0.90 in about 30 s, the best trade of 2"
     alone = best_of(weigh(REQUEST, [slow], (CODE,), 100), "code")
     assert (alone.reason, alone.estimated_duration) == ("code: quality 0.90", None)

@@ -16,6 +16,7 @@ from turnout import (
     LLMError,
     Message,
     ModelInfo,
+    ModelKind,
     ModelRequest,
     ModelSelection,
     Signals,
@@ -29,6 +30,7 @@ CODER = ModelInfo("qwen/qwen3-coder-30b", tools=True)
 THINKER = ModelInfo("deepseek-r1-distill-qwen-14b")
 TINY = ModelInfo("smollm2-135m-instruct")
 STRANGER = ModelInfo("acme/nobody-knows-me")
+ORDINARY = CapabilitySettings()
 SIZED = Signals(prompt_tokens=50, output_tokens=100)
 
 
@@ -55,7 +57,7 @@ def candidates(
 def choose(
     request: ModelRequest,
     *infos: ModelInfo,
-    settings: CapabilitySettings = CapabilitySettings(),
+    settings: CapabilitySettings = ORDINARY,
     seconds: Mapping[str, float] | None = None,
 ) -> ModelSelection | None:
     plugin = Capability(settings)
@@ -172,3 +174,24 @@ def test_patience_is_a_time(patience: float) -> None:
     """Nothing, or less, is refused by name."""
     with pytest.raises(ValueError, match="'patience' must be above 0"):
         CapabilitySettings(patience)
+
+
+def test_sizes_that_a_host_does_not_say_are_filled_in() -> None:
+    """A mixture of experts decodes by the weights per token, which few servers tell; what is told stands."""
+    plugin = Capability(CapabilitySettings())
+    oss = ModelInfo("openai/gpt-oss-20b", parameters=20_000_000_000, vision=True)
+    embedder = ModelInfo("nomic-embed-text-30b-a3b", kind=ModelKind.EMBEDDING)
+    [deployment], [other], [third] = fleet(oss, STRANGER, embedder).values()
+    filled = plugin.describe_models([deployment, other, third])
+    assert filled is not None
+    assert set(filled) == {deployment}
+    info = filled[deployment]
+    assert (info.parameters, info.vision) == (20_000_000_000, True)
+    assert info.active_parameters is not None
+    assert info.active_parameters < 5_000_000_000
+    assert plugin.describe_models([deployment]) == {deployment: info}
+    changed = Deployment(evolve(oss, active_parameters=1), deployment.host)
+    again = plugin.describe_models([changed])
+    assert again is not None
+    assert all(found.active_parameters == 1 for found in again.values())
+    assert Capability(CapabilitySettings(catalogue=False)).describe_models([deployment]) is None

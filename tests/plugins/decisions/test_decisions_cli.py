@@ -26,7 +26,6 @@ from turnout import (
     hookimpl,
 )
 from turnout_cli.main import build
-from turnout_decisions import Decisions
 from turnout_testing import Emulator, serve
 from turnout_testing.faults import html_500
 
@@ -79,8 +78,7 @@ class Desk:
 
     def make_router(self, config: Config) -> Router:
         plugins = {
-            "decisions": Decisions, "listening": self.listening,
-            "owls": Always(OWL), "hawks": Always(HAWK), "sulking": Sulking(),
+            "listening": self.listening, "owls": Always(OWL), "hawks": Always(HAWK), "sulking": Sulking(),
         }  # fmt: skip
         return Router(config, plugins=plugins)
 
@@ -99,7 +97,7 @@ class Desk:
             'selection.order=["explicit", "performance", "fallback"]', f"decisions.path={where!r}",
         )  # fmt: skip
         options = [word for setting in settings for word in ("--set", setting)]
-        words = [*options, "-p", "no:embedded", *args]
+        words = [*options, "-p", "no:embedded", "-p", "no:task_based", *args]
         return CliRunner(env=self.env).invoke(build(self.make_router), words, prog_name="turnout")
 
     def ask(self, *words: str) -> str:

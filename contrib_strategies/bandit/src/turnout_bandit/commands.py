@@ -1,38 +1,18 @@
 """``turnout bandit show``: what has been learned."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from turnout import JSONObject
 from turnout.clock import now
 from turnout.store import read_store
+from turnout.verbs import App, Output
 from turnout_bandit import kept
 from turnout_bandit.beliefs import Beliefs, Evidence
 from turnout_bandit.settings import BanditSettings
 
 if TYPE_CHECKING:
     import click
-
-
-class Output(Protocol):
-    """What the command line offers a plugin's verb to write with."""
-
-    def line(self, text: str) -> None:
-        """Write one line of data."""
-
-    def note(self, text: str) -> None:
-        """Say something in passing."""
-
-    def json(self, value: JSONObject) -> None:
-        """Write one JSON document."""
-
-
-class App(Protocol):
-    """The command line's state."""
-
-    @property
-    def out(self) -> Output:
-        """Where to write."""
 
 
 def add_to(cli: "click.Group", settings: BanditSettings, path: Path) -> None:

@@ -2,39 +2,19 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import attrs
 
 from turnout import JSONObject
 from turnout.store import read_store
+from turnout.verbs import App, Output
 from turnout_canary import outcomes
 from turnout_canary.report import Arm, Finding, Report, reports
 from turnout_canary.settings import CanarySettings
 
 if TYPE_CHECKING:
     import click
-
-
-class Output(Protocol):
-    """What the command line offers a plugin's verb to write with."""
-
-    def line(self, text: str) -> None:
-        """Write one line of data."""
-
-    def note(self, text: str) -> None:
-        """Say something in passing."""
-
-    def json(self, value: JSONObject) -> None:
-        """Write one JSON document."""
-
-
-class App(Protocol):
-    """The command line's state."""
-
-    @property
-    def out(self) -> Output:
-        """Where to write."""
 
 
 def add_to(cli: "click.Group", settings: CanarySettings, path: Path) -> None:
