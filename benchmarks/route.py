@@ -1,40 +1,55 @@
-"""CPU of one ``route()``: the default chain over 50 and 2,000 deployments, beside a plain scan of them.
+"""CPU of one decision: the default chain over 50 and 2,000 deployments, beside a plain scan of them.
 
-Once with the strategies alone, and once with every bundled plugin, where the pool and what was learned
-from executions give the estimates.
+For each strategy a request that it decides. Nothing that is done per request is left out but the fleet, which
+is looked at once, and the classification of the prompt, which is printed by itself. All bundled plugins take
+part; every other deployment has been measured, and the catalogue knows a third of the models.
 
-Run: ``python benchmarks/route.py``. Bars: ≤ 100 µs median over 50 deployments, ≤ 1 ms over 2,000.
+Run: ``python benchmarks/route.py``. Bars: ≤ 150 µs median over 50 deployments, ≤ 1 ms over 2,000, and ≤ 1 ms
+for the classification.
 """
 
 import asyncio
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import turnout_explicit
-import turnout_fallback
-import turnout_performance
+from attrs import evolve
+from loguru import logger
+
 from turnout import (
     Config,
+    Decision,
     Deployment,
     Discovery,
     ExecutionMetrics,
     Fleet,
     Host,
     Instance,
+    JSONObject,
+    LLMError,
     ModelInfo,
     ModelRequest,
     Router,
     RouterSettings,
+    TaskType,
     hookimpl,
 )
+from turnout.selection import decide, prepare
+from turnout.types import Attempt
+from turnout_task_based.signals import signals_of
 
 ROUNDS = 2_000
-STRATEGIES = {
-    "explicit": turnout_explicit,
-    "performance": turnout_performance,
-    "fallback": turnout_fallback,
+KEEPERS = ("metrics", "decisions", "calibration")
+FAMILIES = ("qwen/qwen3-coder-{}b", "acme/model-{}b", "publisher/model-{}")
+PLAIN = ModelRequest("What is the capital of France?")
+REQUESTS = {
+    "explicit": ModelRequest("x", explicit_model="publisher/model-2"),
+    "task_based": ModelRequest("x", task_type=TaskType.CODE_GENERATION),
+    "capability": ModelRequest("yes"),
+    "performance": ModelRequest("x", prefer_fast=True, task_type=TaskType.CODE_GENERATION),
+    "fallback": ModelRequest("x", attempts=(Attempt("gone", "gone", LLMError("no")),)),
 }
+PROMPTS = {"a line": PLAIN.task, "10 kB": "Explain this log. " + "word " * 2_000, "100 kB": "word, " * 17_000}
 
 
 class StaticFleet:
@@ -54,7 +69,7 @@ class StaticFleet:
             yield Discovery(host, run)
 
     def _deployment(self, host: Host, number: int) -> Deployment:
-        key = f"publisher/model-{number}"
+        key = FAMILIES[number % 3].format(number)
         loaded = (Instance(key, 8192, 4),) if number % 3 == 0 else ()
         return Deployment(ModelInfo(key, context_length=32768, vision=False, tools=True), host, loaded)
 
@@ -73,34 +88,51 @@ def learn(router: Router, fleet: Fleet) -> None:
         )
 
 
-async def measure(hosts: int, models: int, *, bundled: bool) -> None:
-    """Print the median of a route over so many hosts with so many models each."""
-    config = Config(router=RouterSettings(fleet_ttl=1e9), tables={"metrics": {"path": ":memory:"}})
-    plugins: dict[str, object] = {"static": StaticFleet(hosts, models)}
-    if not bundled:
-        plugins |= STRATEGIES
-    request = ModelRequest("What is the capital of France?")
-    async with Router(config, plugins=plugins, discover_plugins=bundled) as router:
+def median(work: Callable[[], object], rounds: int) -> float:
+    """Return the median CPU of *work*, in microseconds."""
+    times = []
+    for _ in range(rounds):
+        begin = time.process_time_ns()
+        work()
+        times.append(time.process_time_ns() - begin)
+    return statistics.median(times) / 1000
+
+
+async def measure(hosts: int, models: int) -> None:
+    """Print what each strategy's own request takes over so many hosts with so many models each."""
+    quiet: dict[str, JSONObject] = {name: {"path": ":memory:"} for name in KEEPERS}
+    config = Config(router=RouterSettings(fleet_ttl=1e9), tables=quiet)
+    rounds = ROUNDS if hosts * models < 1000 else ROUNDS // 10
+    async with Router(config, plugins={"static": StaticFleet(hosts, models)}) as router:
         fleet = await router.fleet()
         learn(router, fleet)
-        routes, scans = [], []
-        for _ in range(ROUNDS if hosts * models < 1000 else ROUNDS // 10):
-            begin = time.process_time_ns()
-            await router.route(request)
-            middle = time.process_time_ns()
-            scan(fleet, request.task)
-            routes.append(middle - begin)
-            scans.append(time.process_time_ns() - middle)
-    route, plain = statistics.median(routes) / 1000, statistics.median(scans) / 1000
-    figures = f"route {route:6.1f} µs, plain scan {plain:5.1f} µs, {route / plain:4.1f} ×"
-    plugged = "all plugins" if bundled else "strategies"
-    print(f"{hosts * models:5} deployments, {plugged}: {figures}")
+        plain = median(lambda: scan(fleet, PLAIN.task), rounds)
+        for name, request in REQUESTS.items():
+            prepared = await prepare(router.plugins, request, router.config)
+
+            def work(prepared: ModelRequest = prepared) -> Decision:
+                return decide(router.plugins, evolve(prepared), fleet, router.config)
+
+            chosen = work().chosen()
+            assert chosen.strategy_used == name, (name, chosen)
+            took = median(work, rounds)
+            ratio = f"{took / plain:5.1f} × a plain scan"
+            print(f"{hosts * models:5} deployments, {name:11}: {took:7.1f} µs, {ratio}")
+
+
+def classification() -> None:
+    """Print what the classification of a prompt takes."""
+    for name, text in PROMPTS.items():
+        request = ModelRequest(text)
+        signals_of(request)
+        print(f"classification of {name:7}: {median(lambda r=request: signals_of(r), 200):7.1f} µs")  # type: ignore[misc]
 
 
 def main() -> None:
+    logger.remove()
     for hosts, models in ((5, 10), (20, 100)):
-        for bundled in (False, True):
-            asyncio.run(measure(hosts, models, bundled=bundled))
+        asyncio.run(measure(hosts, models))
+    classification()
 
 
 if __name__ == "__main__":

@@ -71,3 +71,33 @@ def in_flight(stats: Mapping[str, JSON], host: str, model: str) -> int | None:
     """Return how many requests this process has under way there, as the plugin ``pool`` counts."""
     found = number(stats.get("pool"), host, "models", model, "in_flight")
     return None if found is None else int(found)
+
+
+@frozen
+class Scores:
+    """What the plugin ``calibration`` found out of one model on one host; ``by_skill``: (score, trials)."""
+
+    date: str
+    tasks: int
+    passed: int
+    by_skill: Mapping[str, tuple[float, float]]
+    shape: JSON
+
+
+def scores(stats: Mapping[str, JSON], host: str, model: str) -> Scores | None:
+    """Return how *model* on *host* did in calibration."""
+    rows = dig(stats.get("calibration"), "models")
+    for row in rows if isinstance(rows, list) else ():
+        if (dig(row, "host"), dig(row, "model")) == (host, model):
+            return _scores(row)
+    return None
+
+
+def _scores(row: JSON) -> Scores:
+    by_skill = dig(row, "scores")
+    known = by_skill if isinstance(by_skill, dict) else {}
+    pairs = {
+        skill: (number(one, "score") or 0.0, number(one, "weight") or 0.0) for skill, one in known.items()
+    }
+    counts = int(number(row, "tasks") or 0), int(number(row, "passed") or 0)
+    return Scores(str(dig(row, "date") or ""), *counts, pairs, row)

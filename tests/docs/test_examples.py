@@ -1,5 +1,6 @@
 """The programs in `examples/` run as they are, against emulated hosts."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,9 @@ url = "http://desk.local:1234"
 url = "http://laptop.local:1234"
 """
 CASES = {
-    "ask.py": (["What is a turnout?"], ['You said: "What is a turnout?"', "chosen by performance"]),
+    "ask.py": (["What is a turnout?"], ['You said: "What is a turnout?"', "chosen by task_based"]),
     "stream.py": ([], ["feathers", "-- qwen/qwen3-4b, stop"]),
-    "several_hosts.py": ([], ["desk: 3 models", "left out: text-embedding", "8 answered by", "longest wait"]),
+    "several_hosts.py": ([], ["desk: 3 models", "left out: text-embedding", "answered by", "longest wait"]),
     "structured.py": ([], ["minutes", "1 ingredients"]),
     "night_shift.py": ([], ["by day: qwen/qwen3-4b", "at night: qwen/qwen3-coder-30b (night_shift"]),
     "search.py": (["texts", "Which bird hunts at night?"], ["owl.txt", "train.txt"]),
@@ -58,3 +59,10 @@ def test_an_example_without_a_host_says_so(world: World) -> None:
     assert done.returncode == 1
     assert "gone.local:1234" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_question_of_the_example_is_answered_once(world: World) -> None:
+    """Wherever the eight went, they add up."""
+    (world.directory / "turnout.toml").write_text(HOSTS)
+    counts = re.findall(r"^(\d+) answered by", run("several_hosts.py").stdout, re.MULTILINE)
+    assert sum(map(int, counts)) == 8

@@ -1,18 +1,18 @@
 """``turnout models``: what there is, what is loaded, and loading and unloading."""
 
-from collections.abc import Iterator
 
 import click
 
 from turnout import JSON, Deployment, Fleet, Instance, JSONObject, LoadOptions, ModelKind, Router
 from turnout_cli.app import App
 from turnout_cli.exit_codes import ExitCode, merged
+from turnout_cli.facts import facts, learned_facts, learned_shape
 from turnout_cli.loading import load_one, named, unload_one
-from turnout_cli.measured import Speeds, in_flight, measured
+from turnout_cli.measured import in_flight
 from turnout_cli.options import json_option, quiet_option
 from turnout_cli.output import Output
 from turnout_cli.shapes import deployment_shape, instance_shape
-from turnout_cli.words import UNKNOWN, count, percent, plural, rate, seconds, size, weights
+from turnout_cli.words import UNKNOWN, count, size
 
 HOST = click.option("--host", metavar="NAME", help="Only on this host.")
 
@@ -118,81 +118,21 @@ def _ps_row(deployment: Deployment, instance: Instance, flying: int | None) -> t
 @json_option
 @click.pass_obj
 def show(app: App, name: str, host: str | None, as_json: bool) -> None:
-    """Show all that is known of a model, with its measured speeds."""
+    """Show all that is known of a model, with its measured speeds and its scores in calibration."""
 
     async def look(router: Router) -> tuple[tuple[Deployment, ...], dict[str, JSON]]:
         return await named(router, name, host), router.stats()
 
     deployments, stats = app.run(look)
-    speeds = [measured(stats, one.host.name, one.model) for one in deployments]
     if as_json:
-        shapes: list[JSON] = [
-            {**deployment_shape(one), "measured": _measured_shape(speed)}
-            for one, speed in zip(deployments, speeds, strict=True)
-        ]
+        shapes: list[JSON] = [{**deployment_shape(one), **learned_shape(one, stats)} for one in deployments]
         app.out.json({"deployments": shapes})
         return
-    for number, (one, speed) in enumerate(zip(deployments, speeds, strict=True)):
+    for number, one in enumerate(deployments):
         if number:
             app.out.line()
-        for label, value in (*_facts(one), *_speed_facts(speed)):
+        for label, value in (*facts(one), *learned_facts(one, stats)):
             app.out.line(f"{label + ':':<18} {value}")
-
-
-def _facts(deployment: Deployment) -> Iterator[tuple[str, str]]:
-    info, host = deployment.info, deployment.host
-    yield "Model", f"{deployment.model}{f' ({info.name})' if info.name else ''}"
-    yield "Host", f"{host.name}, {host.url}, {host.backend}{f' {host.era}' if host.era else ''}"
-    yield "Kind", str(info.kind)
-    yield "Can", ", ".join(sorted(info.capabilities)) or UNKNOWN
-    yield "Vision", _known(info.vision)
-    yield "Tools", _known(info.tools)
-    if info.reasoning is not None:
-        levels = f"{', '.join(info.reasoning)}; by default {info.reasoning_default or UNKNOWN}"
-        yield "Reasoning", levels if info.reasoning else "no"
-    yield "Architecture", info.architecture or UNKNOWN
-    active = f", {weights(info.active_parameters)} active" if info.active_parameters else ""
-    yield "Weights", f"{weights(info.parameters)}{active}"
-    yield "Quantization", info.quantization or UNKNOWN
-    yield "Size", size(info.size_bytes)
-    yield "Format", info.format or UNKNOWN
-    yield "Max context", count(info.context_length)
-    if info.variants:
-        yield "Variants", ", ".join(info.variants)
-    for instance in deployment.instances:
-        slots = instance.parallel or deployment.default_parallel
-        yield "Loaded", f"{instance.id}, context {count(instance.context_length)}, slots {slots}"
-    if not deployment.instances:
-        yield "Loaded", "loading" if deployment.loading else "no"
-    for key, value in info.metadata.items():
-        yield key.replace("_", " ").capitalize(), str(value)
-
-
-def _known(value: bool | None) -> str:
-    return "unknown" if value is None else "yes" if value else "no"
-
-
-def _speed_facts(speed: Speeds | None) -> Iterator[tuple[str, str]]:
-    if speed is None:
-        yield "Measured", "nothing yet"
-        return
-    yield "Measured", f"{plural(speed.requests, 'request')}, {percent(speed.went_well)} went well"
-    yield "Tokens/s", rate(speed.tokens_per_second)
-    yield "First token", seconds(speed.time_to_first_token)
-    yield "Load", seconds(speed.load_seconds)
-
-
-def _measured_shape(speed: Speeds | None) -> JSONObject | None:
-    if speed is None:
-        return None
-    return {
-        "requests": speed.requests,
-        "successes": speed.successes,
-        "success_rate": speed.success_rate,
-        "tokens_per_second": speed.tokens_per_second,
-        "time_to_first_token": speed.time_to_first_token,
-        "load_seconds": speed.load_seconds,
-    }
 
 
 @models.command()

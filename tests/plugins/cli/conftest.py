@@ -37,6 +37,8 @@ class Desk:
         return (
             "--set", f"hosts.desk.url={self.url}", "--set", "hosts.desk.backend=lmstudio",
             "-p", "no:embedded", "--set", 'metrics.path=":memory:"',
+            # What a prompt is about is not the question here.
+            "--set", 'selection.order=["explicit", "performance", "fallback"]',
         )  # fmt: skip
 
     @property

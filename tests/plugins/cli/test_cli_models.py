@@ -1,6 +1,7 @@
 """``turnout models``, ``hosts``, ``stats`` and ``route``: what one sees of the fleet."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,19 @@ def test_route_without_a_model(desk: Desk, extra: list[str]) -> None:
     assert "cannot take this request" in done.stderr
     if extra == ["--json"]:
         assert json.loads(done.stdout)["error"]["exit_code"] == 5
+
+
+def test_show_has_the_scores_of_calibration(desk: Desk) -> None:
+    """Before, it says how to get them; after, each skill with its score and its trials, also as JSON."""
+    assert "`turnout calibrate` finds out" in desk.run("models", "show", "owl-8b").stdout
+    assert desk.run("calibrate", "owl-8b", "--skill", "simple_query", "--quick").exit_code == 0
+    shown = desk.run("models", "show", "owl-8b").stdout
+    assert re.search(r"^Calibrated: +\d{4}-\d\d-\d\d, \d+ of \d+ tasks? right$", shown, re.MULTILINE), shown
+    assert re.search(r"^  simple query: +\d+% \(\d+\)$", shown, re.MULTILINE), shown
+    deployments = desk.json("models", "show", "owl-8b")["deployments"]
+    assert isinstance(deployments, list)
+    deployment = deployments[0]
+    assert isinstance(deployment, dict)
+    calibrated = deployment["calibrated"]
+    assert isinstance(calibrated, dict)
+    assert "simple_query" in str(calibrated["scores"])

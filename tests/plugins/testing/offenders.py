@@ -210,7 +210,7 @@ def _all_with_all(_: ModelRequest, candidates: Candidates) -> ModelSelection:
 
 
 def _slowly(_: ModelRequest, candidates: Candidates) -> ModelSelection | None:
-    sum(range(100_000))
+    sum(range(1_000_000))
     return best(candidates)
 
 
