@@ -1,50 +1,27 @@
 """An emulator of LM Studio's HTTP server, a virtual clock to run it on, the ways to reach it from a test,
 and the rules that every strategy keeps, as tests.
-"""
 
-from turnout_testing.clock import DeadlockError, VirtualLoop, virtual_loop_factory
-from turnout_testing.conformance import StrategyConformance
-from turnout_testing.emulator import Emulator
-from turnout_testing.errors import Era, OverflowForm
-from turnout_testing.example import World
-from turnout_testing.faults import (
-    CannedAnswer,
-    ConnectionLost,
-    CorruptedArguments,
-    Crash,
-    DuplicateKeys,
-    EmptyChoices,
-    EmptyContent,
-    EmptyToolId,
-    EngineFault,
-    Evicted,
-    Fault,
-    FetchFailed,
-    Forbidden,
-    GuardrailRefusal,
-    HangBeforeHeaders,
-    HangBetweenChunks,
-    HtmlDiscovery,
-    InvalidJson,
-    LoadFails,
-    NoModelsLoaded,
-    Overflow,
-    ReasoningIn,
-    SchemaInReasoning,
-    SlowHost,
-    ToolCallAsText,
-    TruncatedStream,
-    Unauthorized,
-    WrongModel,
-    html_500,
-)
-from turnout_testing.fleet import EmulatedHosts, emulated_router
-from turnout_testing.models import DownloadableModel, EmulatedModel, ModelReply, ToolCall
-from turnout_testing.prompt import Message, Prompt, Tool
-from turnout_testing.records import GenerationRecord, InstanceView, LoadRecord, RecordedRequest, UnloadRecord
+The names are those of `turnout_testing.kit`, imported when the first of them is asked for: the command line
+and pytest import this package in every run, and mostly for nothing.
+"""
+# ruff: noqa: F405  a test holds these names to those of the kit
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+# Now, for its module has the same name, and would stand here in its place.
 from turnout_testing.serve import serve, serving
-from turnout_testing.tokens import count_tokens, prompt_tokens
-from turnout_testing.transport import InProcessTransport
+
+if TYPE_CHECKING:
+    from turnout_testing.kit import *  # noqa: F403
+else:
+
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            return getattr(import_module("turnout_testing.kit"), name)
+        message = f"module 'turnout_testing' has no attribute {name!r}"
+        raise AttributeError(message)
+
 
 __all__ = [
     "CannedAnswer",

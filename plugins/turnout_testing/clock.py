@@ -27,6 +27,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         self.now = 0.0
         self.threads = 0
         self.describe: Callable[[], str] = str
+        self.watch: Callable[[], None] | None = None
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if self.threads:
@@ -35,6 +36,8 @@ class _JumpingSelector(selectors.DefaultSelector):
         if ready or timeout == 0:
             return ready
         if timeout is not None:
+            if self.watch is not None:
+                self.watch()
             self.now = round(self.now + max(timeout, 0.0), CLOCK_DIGITS)
             return ready
         if len(self.get_map()) > 1:
@@ -64,6 +67,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._jumping.now
+
+    def watch(self, check: Callable[[], None] | None) -> None:
+        """Call *check* whenever all that could happen at one time has happened; what it raises ends all."""
+        self._jumping.watch = check
+
+    def jump(self, seconds: float) -> None:
+        """Move the clock on, as on a machine that has slept: what was due meanwhile is due now."""
+        self._jumping.now = round(self._jumping.now + seconds, CLOCK_DIGITS)
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts

@@ -1,6 +1,6 @@
 """A router over emulated hosts, in this process: what a plugin's author tests against."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from attrs import evolve
@@ -37,8 +37,11 @@ async def emulated_router(
     *,
     config: Config | None = None,
     plugins: Mapping[str, object] | None = None,
+    installed: Iterable[str] = (),
 ) -> AsyncIterator[Router]:
     """Open a router whose hosts are *emulators*, by name, with the bundled plugins and *plugins*.
+
+    Of other plugins that are *installed*, it has those that are named.
 
     Nothing touches the network, the disk or the user's settings. What *config* says of hosts is kept
     beside the emulated ones; measurements stay in memory. ::
@@ -51,5 +54,5 @@ async def emulated_router(
     tables: dict[str, JSONObject] = {"metrics": {"path": ":memory:"}, **base.tables}
     made = evolve(base, hosts={**hosts, **base.hosts}, tables=tables)
     added = {"emulated_hosts": EmulatedHosts(emulators), **(plugins or {})}
-    async with Router(made, plugins=added, only_plugins=BUNDLED) as router:
+    async with Router(made, plugins=added, only_plugins=BUNDLED.union(installed)) as router:
         yield router

@@ -117,7 +117,9 @@ async def run(call: Call, prompt: Prompt, target: Target | None = None, progress
 async def start(call: Call, prompt: Prompt, target: Target, progress_steps: int = 1) -> Run:
     """As `run`, for a target that is known and a prompt that is checked."""
     loaded_in = await target.ready()
-    plan = write(target.instance.model, prompt, call.faults, call.host.era, call.host.tokens_per_chunk)
+    host = call.host
+    model, chunk, first = target.instance.model, host.tokens_per_chunk, host.first_chunk_tokens
+    plan = write(model, prompt, call.faults, host.era, chunk, first_tokens=first)
     return Run(call, submit(call, target.instance, _numbered(call, plan), progress_steps), loaded_in)
 
 

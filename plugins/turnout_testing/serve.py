@@ -5,15 +5,16 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from turnout_testing.connection import Connection
-from turnout_testing.http import ASGIApp
+if TYPE_CHECKING:
+    from turnout_testing.http import ASGIApp
 
 KEEP_ALIVE_SECONDS = 5.0
 
 
 @contextmanager
-def serve(app: ASGIApp, *, port: int = 0, keep_alive: float = KEEP_ALIVE_SECONDS) -> Iterator[str]:
+def serve(app: "ASGIApp", *, port: int = 0, keep_alive: float = KEEP_ALIVE_SECONDS) -> Iterator[str]:
     """Run `app` in a thread; gives the base URL, such as `http://127.0.0.1:49152`.
 
     Port 0 takes a free one. Idle connections are closed after `keep_alive` seconds, as Node does after 5.
@@ -46,9 +47,11 @@ def serve(app: ASGIApp, *, port: int = 0, keep_alive: float = KEEP_ALIVE_SECONDS
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, *, port: int = 0, keep_alive: float = KEEP_ALIVE_SECONDS
+    app: "ASGIApp", *, port: int = 0, keep_alive: float = KEEP_ALIVE_SECONDS
 ) -> AsyncIterator[str]:
     """Do as `serve` does, in the running loop; on leaving, open connections are cut."""
+    from turnout_testing.connection import Connection
+
     connections: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

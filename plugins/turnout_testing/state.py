@@ -103,8 +103,8 @@ class Host:
     `token` None means that no authentication is required. `default_context` None means the era's default.
     `default_ttl` (seconds) is for models that a request loaded. `memory_bytes` is what the guardrail lets be
     loaded. `jit_race`: concurrent requests for a cold model each load a copy, as LM Studio does. `speed`
-    divides all emulated durations. `tokens_per_chunk` is the size of a streamed chunk. Equal `seed`s give
-    equal ids.
+    divides all emulated durations. `tokens_per_chunk` is the size of a streamed chunk, `first_chunk_tokens`
+    that of an answer's first one where it differs. Equal `seed`s give equal ids.
     """
 
     models: tuple[EmulatedModel, ...] = field(default=DEFAULT_MODELS, converter=_models)
@@ -121,6 +121,7 @@ class Host:
     memory_bytes: int | None = field(default=None, kw_only=True)
     speed: float = field(default=1.0, kw_only=True, validator=gt(0))
     tokens_per_chunk: int = field(default=1, kw_only=True, validator=gt(0))
+    first_chunk_tokens: int | None = field(default=None, kw_only=True, validator=optional(gt(0)))
     catalog: tuple[DownloadableModel, ...] = field(default=(), kw_only=True, converter=_entries)
     seed: int = field(default=0, kw_only=True)
     faults: tuple[Fault, ...] = field(default=(), kw_only=True, converter=_faults)

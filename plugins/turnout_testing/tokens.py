@@ -14,10 +14,14 @@ def count_tokens(text: str) -> int:
     return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
-def slices(text: str, tokens: int) -> Iterator[str]:
-    """`text` in order, in pieces of `tokens` tokens each (the last may be shorter)."""
+def slices(text: str, tokens: int, first: int | None = None) -> Iterator[str]:
+    """`text` in order, in pieces of `tokens` tokens each (the last may be shorter); the first has `first`."""
     width = tokens * CHARACTERS_PER_TOKEN
-    return (text[start : start + width] for start in range(0, len(text), width))
+    ahead = width if first is None else first * CHARACTERS_PER_TOKEN
+    if text:
+        yield text[:ahead]
+    for start in range(ahead, len(text), width):
+        yield text[start : start + width]
 
 
 def prompt_tokens(prompt: Prompt) -> int:

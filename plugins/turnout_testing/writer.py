@@ -53,16 +53,22 @@ class Plan:
 
 
 def write(
-    model: EmulatedModel, prompt: Prompt, faults: ActiveFaults, era: Era, chunk_tokens: int = 1
+    model: EmulatedModel,
+    prompt: Prompt,
+    faults: ActiveFaults,
+    era: Era,
+    chunk_tokens: int = 1,
+    *,
+    first_tokens: int | None = None,
 ) -> Plan:
     """Return the plan for `prompt`: the model's behaviour, bent by the faults, cut to stop strings and
-    `max_tokens`.
+    `max_tokens`. The first piece of text has `first_tokens`, the others `chunk_tokens`.
     """
     reply = _bent(_reply(model, prompt), prompt, faults)
     if reasoning_field(model, faults, era) == "content" and reply.reasoning:
         reply = evolve(reply, reasoning="", text=f"<think>\n{reply.reasoning}\n</think>\n\n{reply.text}")
     text, stopped = _until_stop(reply.text, prompt.stop)
-    pieces = tuple(_pieces(evolve(reply, text=text), chunk_tokens))
+    pieces = tuple(_pieces(evolve(reply, text=text), chunk_tokens, first_tokens or chunk_tokens))
     reason: StopReason = "stopStringFound" if stopped else "toolCalls" if reply.tool_calls else "eosFound"
     kept = tuple(_within(pieces, prompt.max_tokens))
     if sum(piece.tokens for piece in kept) < sum(piece.tokens for piece in pieces) or _cut_short(faults):
@@ -166,10 +172,10 @@ def _until_stop(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
     return (text[: min(places)], True) if places else (text, False)
 
 
-def _pieces(reply: ModelReply, chunk: int) -> Iterator[Piece]:
+def _pieces(reply: ModelReply, chunk: int, first: int) -> Iterator[Piece]:
     for part in slices(reply.reasoning, chunk):
         yield Piece("reasoning", part, count_tokens(part))
-    for part in slices(reply.text, chunk):
+    for part in slices(reply.text, chunk, first):
         yield Piece("text", part, count_tokens(part))
     for index, call in enumerate(reply.tool_calls):
         yield Piece("call", "", count_tokens(call.name), index, call)

@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 import pytest
 from attrs import frozen
-from tests.integration.world import OWL, asked, check_idle, check_outcome, echoing, opened
+from tests.integration.world import OWL, echoing
 
 from turnout import ModelRequest, Reply
 from turnout.errors import (
@@ -48,6 +48,8 @@ from turnout_testing import (
     WrongModel,
     html_500,
 )
+from turnout_testing.simulation.invariants import check_idle, check_outcome
+from turnout_testing.simulation.scene import asked, opened
 
 pytestmark = pytest.mark.anyio
 CHAT = "/v1/chat/completions"

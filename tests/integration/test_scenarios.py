@@ -4,21 +4,7 @@ import asyncio
 
 import pytest
 from attrs import define, field
-from tests.integration.world import (
-    HAWK,
-    OWL,
-    Outcome,
-    World,
-    asked,
-    check_idle,
-    check_outcome,
-    copies,
-    echoing,
-    evictions_seen,
-    expected,
-    most_at_once,
-    opened,
-)
+from tests.integration.world import HAWK, OWL, echoing
 
 from turnout import Config, ModelRequest, Reply, RouterSettings, hookimpl
 from turnout.errors import (
@@ -30,6 +16,14 @@ from turnout.errors import (
     StreamInterruptedError,
 )
 from turnout_testing import ConnectionLost, Crash, Emulator, HangBeforeHeaders
+from turnout_testing.simulation.invariants import (
+    check_idle,
+    check_outcome,
+    copies,
+    evictions_seen,
+    most_at_once,
+)
+from turnout_testing.simulation.scene import Outcome, Scene, asked, expected, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +41,7 @@ def request(
     )
 
 
-async def ask_all(world: World, requests: list[ModelRequest]) -> list[Outcome]:
+async def ask_all(world: Scene, requests: list[ModelRequest]) -> list[Outcome]:
     return list(await asyncio.gather(*(asked(world, one) for one in requests)))
 
 
@@ -57,7 +51,7 @@ def check_all_answered(outcomes: list[Outcome]) -> None:
         assert isinstance(outcome.end, Reply), outcome
 
 
-async def given_up(world: World, one: ModelRequest, patience: float) -> None:
+async def given_up(world: Scene, one: ModelRequest, patience: float) -> None:
     """Ask, and leave after a while."""
     leaving = asyncio.create_task(asked(world, one))
     await asyncio.sleep(patience)
@@ -112,7 +106,7 @@ async def test_a_trickle_of_two_models_is_served_in_batches() -> None:
     """Requests for two models that come one after the other do not swap for each of them."""
     emulator = Emulator((echoing(OWL, load_seconds=10), echoing(HAWK, load_seconds=10)))
 
-    async def late(world: World, n: int) -> Outcome:
+    async def late(world: Scene, n: int) -> Outcome:
         await asyncio.sleep(n * 0.5)
         return await asked(world, request(f"r{n}", (OWL, HAWK)[n % 2]))
 
