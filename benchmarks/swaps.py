@@ -166,7 +166,9 @@ def starvation_bound(models: int) -> float:
     Every other model may have its turn before; each lasts no longer than the patience, the load, and the
     last answers.
     """
-    return (models - 1) * (PoolSettings().patience_seconds + LOAD + ANSWER) + LOAD + ANSWER
+    pool = PoolSettings()
+    turn = max(pool.patience_seconds, pool.patience_loads * LOAD)
+    return (models - 1) * (turn + LOAD + ANSWER) + LOAD + ANSWER
 
 
 def row(name: str, runs: Sequence[Run], base: float) -> None:

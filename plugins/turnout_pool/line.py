@@ -1,14 +1,16 @@
-"""One deployment as the pool sees it: what runs, what waits, and whether it is resident as far as known."""
+"""One deployment as the pool sees it: what runs, and whether it is resident as far as known."""
 
+from collections import deque
 from math import inf
 
 from attrs import define, evolve, field
 
-from turnout.fleet import Deployment, Instance
-from turnout_pool.queue import Queue
+from turnout.fleet import UNKNOWN, Deployment, Estimate, Instance
+from turnout_pool.placement import Work
 from turnout_pool.slots import Slots
 
 NEWEST_WEIGHT = 0.25
+REMEMBERED_WAITS = 512
 
 
 @define
@@ -24,33 +26,68 @@ class Average:
 
 @define(eq=False)
 class Load:
-    """A request under way that makes its host load the model; ``began`` and ``expected`` in seconds.
+    """A load under way; ``began`` and ``expected`` in seconds. ``explicit``: we asked for it alone.
 
-    When its client has gone the host goes on with it all the same, so it is ``abandoned``, and not over.
+    Where it belongs to a request whose client has gone, the host goes on with it all the same: it is
+    ``abandoned``, since that time, and not over. ``patience``: for how long that is believed.
     """
 
     began: float
     expected: float
-    abandoned: bool = False
+    patience: float
+    explicit: bool = False
+    abandoned: float | None = None
+
+    def given_up(self, now: float) -> bool:
+        """Whether it is to be taken for over, although nobody knows."""
+        return self.abandoned is not None and now >= self.abandoned + self.patience
 
     def remaining(self, now: float) -> float:
         """Return the seconds it should still take."""
         return max(self.began + self.expected - now, 0.0)
 
 
+@define
+class Turn:
+    """What a load waits for on its host.
+
+    ``wanted``: since when. ``began``: since then, or since the last load there; and ``starts`` requests had
+    started on the host by that time.
+    """
+
+    wanted: float
+    began: float
+    starts: int
+
+
 @define(eq=False)
 class Line:
-    """One deployment's slots and queue.
+    """One deployment's slots, and what is expected of it. Seconds throughout.
 
+    ``queued`` requests wait that are expected to be served here; ``prompt`` and ``output`` are the tokens
+    that they and those in flight need, and ``pace`` is how much longer requests take than predicted.
     ``known_at`` is when a load of ours last showed whether it is resident; older snapshots know less.
+    ``since`` is when its load ended, ``used`` when an answer did. ``ours`` is the instance that we loaded
+    explicitly.
     """
 
     slots: Slots
-    queue: Queue
     load: Load | None = None
+    turn: Turn | None = None
     known_at: float = -inf
+    since: float = -inf
+    used: float = -inf
+    queued: int = 0
+    prompt: float = 0.0
+    output: float = 0.0
+    ours: str | None = None
+    refused: int = 0
+    usual_load: float = 0.0
+    usual_service: float = 0.0
+    pace: Average = field(factory=Average)
     service: Average = field(factory=Average)
     load_seconds: Average = field(factory=Average)
+    waits: deque[float] = field(factory=lambda: deque(maxlen=REMEMBERED_WAITS))
 
     @property
     def model(self) -> str:
@@ -68,27 +105,60 @@ class Line:
         """Whether the next request on it would load it."""
         return self.load is None and not self.resident
 
+    @property
+    def service_takes(self) -> float:
+        """The seconds that a request takes, as measured, else as last predicted."""
+        return self.service.value or self.usual_service
+
     def show(self, deployment: Deployment, taken_at: float) -> None:
         """Go by a snapshot, unless something newer is known."""
         if taken_at > self.known_at:
             self.slots.show(deployment)
+            if self.ours is not None and all(i.id != self.ours for i in deployment.instances):
+                self.ours = None
 
-    def loaded(self, now: float, parallel: int | None = None) -> None:
-        """Learn that its load has ended well; its instance goes by the model's key until a snapshot tells."""
+    def loaded(self, now: float, instance: Instance) -> None:
+        """Learn that its load has ended well, with *instance*, until a snapshot tells more."""
         if self.load is not None:
             self.load_seconds.add(now - self.load.began)
-            self.load = None
+            self.load, self.since = None, now
         if not self.resident:
-            self._become((Instance(self.model, parallel=parallel),), now)
+            self._become((instance,), now)
 
     def doubt(self, now: float) -> None:
         """Learn that it may have gone: it crashed, or another model was loaded on its host."""
+        self.ours = None
         self._become((), now)
 
-    def queue_seconds(self, service: float) -> float:
-        """Predict the wait of one more request, when each takes *service* seconds."""
-        ahead = self.slots.in_flight + len(self.queue) + 1 - self.slots.size
-        return max(ahead, 0) * service / self.slots.size
+    def expect(self, work: Work) -> None:
+        """Count what somebody will need here."""
+        self.prompt += work.prompt
+        self.output += work.output
+
+    def settle(self, work: Work) -> None:
+        """Count it no more."""
+        if not self.slots.in_flight and not self.queued:
+            self.prompt = self.output = 0.0  # rather than what rounding has left
+        else:
+            self.prompt -= work.prompt
+            self.output -= work.output
+
+    def queue_seconds(self, estimate: Estimate = UNKNOWN, pace: float | None = 1.0) -> float:
+        """Predict the wait of one more request; *pace* is what counts where none is measured."""
+        known = self.slots.in_flight + self.queued
+        ahead = known + 1 - self.slots.size
+        paced = pace if self.pace.value is None else self.pace.value
+        if ahead <= 0 or not paced:
+            return 0.0
+        reading = self.prompt * estimate.prefill_seconds_per_token
+        writing = self.output * estimate.decode_seconds_per_token
+        return ahead * (reading + writing) / known * paced / self.slots.size
+
+    def measure(self, seconds: float, predicted: float) -> None:
+        """Learn that a request took *seconds* where it was predicted to take *predicted*."""
+        self.service.add(seconds)
+        if predicted > 0.0:
+            self.pace.add(seconds / predicted)
 
     def _become(self, instances: tuple[Instance, ...], now: float) -> None:
         self.slots.show(evolve(self.slots.deployment, instances=instances))

@@ -66,9 +66,25 @@ def load_seconds(deployment: Deployment, estimate: Estimate) -> float:
     return UNKNOWN_LOAD_SECONDS if size is None else 1.0 + size / LOAD_BYTES_PER_SECOND
 
 
-def generation_seconds(request: ModelRequest, estimate: Estimate) -> float:
-    """Predict prefill and decode alone."""
-    prompt = request.signals.prompt_tokens or 0
-    output = request.max_tokens or request.signals.output_tokens or UNKNOWN_OUTPUT_TOKENS
-    written = output if request.max_tokens else output * estimate.output_factor
-    return prompt * estimate.prefill_seconds_per_token + written * estimate.decode_seconds_per_token
+@frozen
+class Work:
+    """What a request takes on a deployment: tokens to read and to write, and the seconds for both."""
+
+    prompt: float
+    output: float
+    seconds: float
+
+    @property
+    def tokens(self) -> float:
+        """What it takes of a context."""
+        return self.prompt + self.output
+
+
+def work_of(request: ModelRequest, estimate: Estimate) -> Work:
+    """Predict prefill and decode, without queue and load."""
+    signals = request.signals
+    prompt = signals.prompt_tokens or 0
+    expected = (signals.output_tokens or UNKNOWN_OUTPUT_TOKENS) * estimate.output_factor
+    output = request.max_tokens or expected
+    seconds = prompt * estimate.prefill_seconds_per_token + output * estimate.decode_seconds_per_token
+    return Work(prompt, output, seconds)

@@ -14,15 +14,17 @@ from turnout.messages import JSONObject
 from turnout.types import ExecutionMetrics, Lease, ModelRequest, ModelSelection
 from turnout_pool.dispatch import Dispatcher, Estimates
 from turnout_pool.line import Line
+from turnout_pool.loader import ExplicitLoads
 from turnout_pool.schedule import Schedule
 from turnout_pool.settings import PoolSettings
+from turnout_pool.watch import Watch
 
 if TYPE_CHECKING:
+    import click
     import httpx
 
     from turnout.router import Router
 
-LOOK_SECONDS = 1.0
 Run: TypeAlias = Callable[[], AsyncIterator[Event]]
 
 
@@ -32,13 +34,22 @@ class Pool:
     def __init__(self, settings: PoolSettings) -> None:
         self.settings = settings
         self._dispatcher = Dispatcher(settings)
-        self._router: Router | None = None
-        self._looks: set[asyncio.Task[None]] = set()
+        self._watch: Watch | None = None
+        self._loads: ExplicitLoads | None = None
 
     @hookimpl
     def startup(self, router: "Router") -> None:
         """Remember whom to tell that a model was loaded."""
-        self._router = router
+        self._watch = Watch(self._dispatcher, router)
+        self._loads = ExplicitLoads(self._dispatcher.yard, router, self._watch)
+        self._dispatcher.yard.loader = self._loads.begin
+
+    @hookimpl(optionalhook=True)
+    def register_commands(self, cli: "click.Group") -> None:
+        """Add ``turnout plan``."""
+        from turnout_pool.commands import add_to
+
+        add_to(cli, self._dispatcher.yard)
 
     @hookimpl
     def open_transport(self, host: Host) -> "httpx.AsyncBaseTransport | None":
@@ -85,6 +96,8 @@ class Pool:
     async def _watch_load(self, run: Run, deployment: Deployment) -> AsyncIterator[Event]:
         events = run()
         seen = False
+        if self._watch is not None:
+            self._watch.follow(deployment)
         try:
             async for event in events:
                 if not seen and _shows_loaded(event):
@@ -92,40 +105,18 @@ class Pool:
                     self._loaded(deployment)
                 yield event
         except (asyncio.CancelledError, GeneratorExit):
-            if not seen:
-                self._abandoned(deployment)
+            if not seen and self._watch is not None:
+                self._dispatcher.abandon(deployment)
             raise
         finally:
             if isinstance(events, AsyncGenerator):
                 await events.aclose()
 
     def _loaded(self, deployment: Deployment) -> None:
-        self._dispatcher.loaded(deployment, parallel=None if self._router is None else 1)
-        if self._router is not None:
-            self._router.forget_fleet()
-            self._spawn(self._look(self._router))
-
-    def _abandoned(self, deployment: Deployment) -> None:
-        if self._router is not None:
-            goes_on = self._dispatcher.abandon(deployment)
-            if goes_on is not None:
-                self._spawn(self._outlast(self._router, goes_on))
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        look = asyncio.create_task(work)
-        self._looks.add(look)
-        look.add_done_callback(self._looks.discard)
-
-    async def _outlast(self, router: "Router", goes_on: Callable[[], bool]) -> None:
-        """Look until the model is there: a second request for it would load a second copy (bt#1751)."""
-        while goes_on():
-            await asyncio.sleep(LOOK_SECONDS)
-            router.forget_fleet()
-            await self._look(router)
-
-    async def _look(self, router: "Router") -> None:
-        """See how many slots the new instance has."""
-        self._dispatcher.seen(await router.fleet())
+        if self._watch is None:
+            self._dispatcher.loaded(deployment)
+        else:
+            self._watch.shown(deployment)
 
     @hookimpl
     def report_stats(self) -> JSONObject:
@@ -137,11 +128,13 @@ class Pool:
         return {name: _host_stats(schedule) for name, schedule in self._dispatcher.schedules.items()}
 
     @hookimpl
-    def shutdown(self) -> None:
-        """Refuse those that still wait."""
-        for look in self._looks:
-            look.cancel()
+    def shutdown(self) -> Coroutine[None, None, None] | None:
+        """Refuse those that still wait, and unload what is ours."""
+        if self._watch is not None:
+            self._watch.close()
         self._dispatcher.close()
+        loads, self._loads = self._loads, None
+        return loads.close() if loads is not None and self.settings.unload_at_close else None
 
 
 def _shows_loaded(event: Event) -> bool:
@@ -159,15 +152,14 @@ def _host_stats(schedule: Schedule) -> JSONObject:
 
 
 def _line_stats(line: Line) -> JSONObject:
-    waits = line.queue.waits
     return {
         "slots": line.slots.size,
         "in_flight": line.slots.in_flight,
-        "queued": len(line.queue),
-        "refused": line.queue.refused,
+        "queued": line.queued,
+        "refused": line.refused,
         "resident": line.resident,
-        "wait_p50": median(waits) if waits else 0.0,
-        "wait_max": max(waits, default=0.0),
+        "wait_p50": median(line.waits) if line.waits else 0.0,
+        "wait_max": max(line.waits, default=0.0),
         "service_seconds": line.service.value,
         "load_seconds": line.load_seconds.value,
     }

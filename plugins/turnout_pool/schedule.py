@@ -1,65 +1,55 @@
 """One host's order of work: which requests may start now.
 
-A model that is not resident is loaded by one request alone; the others for it wait. On an exclusive host a
-load may unload what else is there, so it waits until nothing else generates. Loads take turns by the arrival
-of those that wait for them, and what may overtake the next load is bounded.
+A model that is not resident is loaded once, and those who want it wait. Where a load may unload other
+models it waits until nothing generates on them; how much may overtake it is bounded.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
-from attrs import define
-
-from turnout.fleet import Deployment, Fleet
+from turnout.fleet import UNKNOWN, Deployment, Fleet, Instance
 from turnout.types import Lease
-from turnout_pool.line import Line, Load
-from turnout_pool.queue import Queue, Waiter
+from turnout_pool.line import Average, Line, Load, Turn
+from turnout_pool.placement import Work, load_seconds
 from turnout_pool.settings import PoolSettings
+from turnout_pool.situation import Loading, Move
 from turnout_pool.slots import Slots
-
-
-@define
-class Turn:
-    """Since when the next load waits for the host to drain, and how many have overtaken it."""
-
-    began: float
-    overtakes: int = 0
 
 
 class Schedule:
     """The lines of one host. Times are the loop's seconds.
 
-    ``freed`` is called with each line that can perhaps serve one more, after those of this host were served.
+    ``changed`` is called whenever somebody who waits can perhaps start. ``next`` is the load that is planned;
+    ``load_pace`` is how much longer than predicted loads take here.
     """
 
     def __init__(
-        self,
-        host: str,
-        *,
-        exclusive: bool,
-        settings: PoolSettings,
-        freed: Callable[["Schedule", Line, float], None],
+        self, host: str, loading: Loading, settings: PoolSettings, changed: Callable[[float], None]
     ) -> None:
         self.host = host
-        self.exclusive = exclusive
+        self.loading = loading
         self.settings = settings
         self.lines: dict[str, Line] = {}
         self.in_flight = 0
         self.waiting = 0
         self.loads = 0
-        self._loading = 0
+        self.next: Move | None = None
+        self.load_pace = Average()
+        self._changed = changed
+        self._under_way = 0
         self._loaded_at = float("-inf")
-        self._turn: Turn | None = None
-        self._freed = freed
+        self._starts = 0
+        self._batch_began = 0
 
     def line(self, deployment: Deployment, taken_at: float) -> Line:
         """Return the line of a deployment, which comes from a snapshot of that time."""
         line = self.lines.get(deployment.info.id)
         if line is None:
-            line = Line(Slots(deployment), Queue(self.settings.queue))
+            line = Line(Slots(deployment))
+            line.usual_load = load_seconds(deployment, UNKNOWN)
             self.lines[deployment.info.id] = line
-            if self.exclusive and taken_at <= self._loaded_at:
+            if self.loading is Loading.EVICTS and taken_at <= self._loaded_at:
                 line.doubt(self._loaded_at)
         return line
 
@@ -69,147 +59,142 @@ class Schedule:
             deployment = fleet.find(self.host, model)
             if deployment is not None:
                 line.show(deployment, fleet.taken_at)
-            if line.resident and line.load is not None:
-                line.loaded(now)
-                self._loading -= 1
-                self._turn = None
-        self.pump(now)
+            load = line.load
+            if load is not None and not load.explicit and line.resident:
+                self._succeed(line, now, line.slots.deployment.instances[0])
 
-    def may_start(self, line: Line, now: float) -> bool:
-        """Whether one more request may start on *line* now; those that wait in it come first."""
-        if line.load is not None or line.slots.free <= 0:
-            return False
-        if not self.exclusive:
-            return True
-        if self._loading:
-            return False
-        if line.resident:
-            return not self._turn_is_over(now)
-        return self.in_flight == line.slots.in_flight and self._next_load() in (None, line)
+    # --- starting and ending ------------------------------------------------------------------------
 
-    def start(self, line: Line, now: float, load_seconds: float, waited: float = 0.0) -> Lease:
-        """Start a request that may start; ``load_seconds`` is what its load takes, if it needs one."""
+    def may_start(self, line: Line, now: float, tokens: float = 0.0, priority: int = 0) -> bool:
+        """Whether one more request may start on *line* now without a load; those that wait come first."""
+        if not line.resident or line.load is not None or not line.slots.fits(tokens):
+            return False
+        if self._under_way and self.loading is Loading.EVICTS:
+            return False
+        return self.next is None or not self._held(self.next, line, priority, now)
+
+    def start(self, line: Line, work: Work, now: float, waited: float = 0.0) -> Lease:
+        """Start a request that may start, or the one that loads its model."""
         load = None
         if not line.resident:
-            load = line.load = Load(now, load_seconds)
-            self._loading += 1
-            self.loads += 1
-        elif self._turn is not None:
-            self._turn.overtakes += 1
+            load = self.begin_load(line, now)
+        self._starts += load is None
         self.in_flight += 1
-        line.queue.waits.append(waited)
-        instance, deployment = line.slots.take()
+        line.expect(work)
+        line.waits.append(waited)
+        instance, deployment = line.slots.take(work.tokens)
         return Lease(
             deployment,
-            partial(self._finish, line, instance, now, load),
+            partial(self._finish, line, instance, work, now, load),
             waited=waited,
-            expected_load_seconds=load_seconds if load is not None else None,
+            expected_load_seconds=None if load is None else load.expected,
         )
 
-    def serve(self, waiter: Waiter, line: Line, now: float) -> None:
-        """Start a request that has waited, here or on another host."""
-        if not waiter.gone:
-            waiter.serve(self.start(line, now, waiter.load_seconds, now - waiter.arrived))
-
-    def join(self, line: Line, waiter: Waiter, now: float) -> None:
-        """Let *waiter* wait in *line*."""
-        line.queue.join(waiter)
-        self.waiting += 1
-        self.pump(now)
-
-    def leave(self, line: Line, waiter: Waiter, now: float) -> None:
-        """Let *waiter* go unserved; others may start then."""
-        if line.queue.leave(waiter):
-            self.waiting -= 1
-            self.pump(now)
-
-    def pump(self, now: float) -> None:
-        """Start all that may start: resident models first, so that a batch ends before the next load."""
-        if not self.waiting:
-            self._turn = None
-            return
-        self._keep_turn(now)
-        for line in sorted(self._lines_with_queue(), key=lambda line: line.needs_load):
-            while line.queue and self.may_start(line, now):
-                waiter = line.queue.head
-                line.queue.leave(waiter)
-                self.waiting -= 1
-                self.serve(waiter, line, now)
-        self._keep_turn(now)
-
-    def loaded(self, model: str, now: float, parallel: int | None = None) -> None:
-        """Learn that *model* has given its first output, so that it is resident."""
-        line = self.lines[model]
-        if line.load is not None:
-            line.loaded(now, parallel)
-            self._end_load(line, now)
-            self._free(line, now)
-
-    def give_up(self, load: Load, now: float) -> None:
-        """Take an abandoned load for over, if it is not known to be."""
-        for line in self.lines.values():
-            if line.load is load:
-                line.load = None
-                self._end_load(line, now)
-                self._free(line, now)
-
-    def expected_wait(self, line: Line, now: float, service: float) -> float:
-        """Predict the seconds until one more request could start; *service* is for what is not measured."""
-        wait = line.queue_seconds(line.service.value or service)
-        loads = (other.load for other in self.lines.values() if other is line or self.exclusive)
-        wait += max((load.remaining(now) for load in loads if load is not None), default=0.0)
-        if self.exclusive and line.needs_load:
-            others = (other for other in self.lines.values() if other is not line and other.slots.in_flight)
-            wait += max((other.service.value or service for other in others), default=0.0)
-        return wait
-
-    def refuse_all(self, error: Callable[[str], Exception]) -> None:
-        """Give everybody that waits an error, made from the model's name."""
-        for model, line in self.lines.items():
-            for waiter in line.queue.drain():
-                self.waiting -= 1
-                waiter.refuse(error(model))
-
-    def _finish(self, line: Line, instance: str, began: float, load: Load | None) -> None:
+    def _finish(self, line: Line, instance: str, work: Work, began: float, load: Load | None) -> None:
         now = asyncio.get_running_loop().time()
-        line.slots.give_back(instance)
+        line.slots.give_back(instance, work.tokens)
         self.in_flight -= 1
+        line.settle(work)
+        line.used = now
         if load is None:
-            line.service.add(now - began)
-        elif line.load is load and not load.abandoned:
-            line.load = None
-            self._end_load(line, now)
-        self._free(line, now)
+            line.measure(now - began, work.seconds)
+        elif line.load is load and load.abandoned is None:
+            self._fail_load(line, now)
+        self._changed(now)
 
-    def _end_load(self, line: Line, now: float) -> None:
-        self._loading -= 1
-        self._turn = None
-        if self.exclusive:
-            self._loaded_at = now
-            for other in self.lines.values():
-                if other is not line:
-                    other.doubt(now)
+    def _held(self, planned: Move, line: Line, priority: int, now: float) -> bool:
+        """Whether *line* lets nobody start any more, so that the load that is planned gets its turn."""
+        if line.model == planned.model or line.model not in planned.evicts:
+            return False
+        if self.overdue(self.lines[planned.model], now):
+            return True
+        served = self._starts - self._batch_began >= line.slots.size and now >= planned.not_before
+        return served and planned.want.priority > priority
 
-    def _free(self, line: Line, now: float) -> None:
-        self.pump(now)
-        self._freed(self, line, now)
+    # --- loads --------------------------------------------------------------------------------------
 
-    def _next_load(self) -> Line | None:
-        """Return the line whose load is next: the one that has been waited for the longest."""
-        cold = (line for line in self._lines_with_queue() if line.needs_load)
-        return min(cold, key=lambda line: line.queue.head.arrived, default=None)
+    def loading_takes(self, line: Line) -> float:
+        """Return the seconds that a load of *line* takes, as measured there, else as others took here."""
+        return line.load_seconds.value or line.usual_load * (self.load_pace.value or 1.0)
 
-    def _lines_with_queue(self) -> Iterator[Line]:
-        return (line for line in self.lines.values() if line.queue)
+    def begin_load(self, line: Line, now: float, *, explicit: bool = False) -> Load:
+        """Begin a load, by the request that starts or explicitly."""
+        expected = self.loading_takes(line)
+        line.load = Load(now, expected, 2 * max(expected, line.usual_load), explicit=explicit)
+        line.turn = None
+        self.next = None
+        self._under_way += 1
+        self.loads += 1
+        return line.load
 
-    def _keep_turn(self, now: float) -> None:
-        if not self.exclusive or self._next_load() is None:
-            self._turn = None
-        elif self._turn is None:
-            self._turn = Turn(now)
+    def loaded(self, model: str, now: float, instance: Instance) -> bool:
+        """Learn that *model* is resident as *instance*; tell whether a load was under way until now."""
+        line = self.lines[model]
+        load = line.load
+        if load is None:
+            return False
+        self._succeed(line, now, instance)
+        if self.loading is Loading.EVICTS and not load.explicit:
+            self._doubt_others(line, now)
+        self._changed(now)
+        return True
 
-    def _turn_is_over(self, now: float) -> bool:
-        turn, settings = self._turn, self.settings
-        return turn is not None and (
-            turn.overtakes >= settings.max_overtakes or now - turn.began >= settings.patience_seconds
-        )
+    def _succeed(self, line: Line, now: float, instance: Instance) -> None:
+        if line.load is not None and line.usual_load > 0:
+            self.load_pace.add((now - line.load.began) / line.usual_load)
+        line.loaded(now, instance)
+        self._end_load(now)
+
+    def failed(self, line: Line, load: Load, now: float) -> None:
+        """Learn that a load has failed, or take an abandoned one for over."""
+        if line.load is load:
+            self._fail_load(line, now)
+            self._changed(now)
+
+    def _fail_load(self, line: Line, now: float) -> None:
+        explicit = line.load is not None and line.load.explicit
+        line.load = None
+        self._end_load(now)
+        if self.loading is Loading.EVICTS and not explicit:
+            self._doubt_others(line, now)
+
+    def _end_load(self, now: float) -> None:
+        self._under_way -= 1
+        self._batch_began = self._starts
+        for line in self.lines.values():
+            if line.turn is not None:
+                line.turn = Turn(line.turn.wanted, now, self._starts)
+
+    def _doubt_others(self, line: Line, now: float) -> None:
+        self._loaded_at = now
+        for other in self.lines.values():
+            if other is not line:
+                other.doubt(now)
+
+    # --- turns --------------------------------------------------------------------------------------
+
+    def want(self, line: Line, now: float) -> None:
+        """Note that somebody waits for *line* to be loaded."""
+        if line.needs_load and line.turn is None:
+            line.turn = Turn(now, now, self._starts)
+
+    def overdue(self, line: Line, now: float) -> bool:
+        """Whether its load has been overtaken for as long, or as often, as the settings allow."""
+        turn, settings = line.turn, self.settings
+        if turn is None:
+            return False
+        patience = max(settings.patience_seconds, settings.patience_loads * self.loading_takes(line))
+        return self._starts - turn.starts >= settings.max_overtakes or now - turn.began >= patience
+
+    def expected_wait(self, line: Line, now: float, own: float, queue: float) -> float:
+        """Predict the seconds until one more request could start, behind *queue* seconds on its line.
+
+        *own* is what such a request takes, for what is not measured.
+        """
+        evicts = self.loading is Loading.EVICTS
+        loads = (other.load for other in self.lines.values() if other is line or evicts)
+        wait = queue + max((load.remaining(now) for load in loads if load is not None), default=0.0)
+        if evicts and line.needs_load:
+            others = (other for other in self.lines.values() if other is not line and other.slots.in_flight)
+            wait += max((other.service.value or own for other in others), default=0.0)
+        return wait

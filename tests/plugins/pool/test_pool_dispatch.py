@@ -8,13 +8,13 @@ import pytest
 
 from turnout.errors import Fault, OverloadedError
 from turnout.fleet import Deployment, Estimate, Fleet, Host, Instance, ModelInfo
-from turnout.types import Lease, ModelRequest, ModelSelection
+from turnout.types import Lease, ModelRequest, ModelSelection, Signals
 from turnout_pool import PoolSettings
 from turnout_pool.dispatch import Dispatcher
 
 pytestmark = pytest.mark.anyio
 
-DEFAULTS = PoolSettings()
+DEFAULTS = PoolSettings(linger=0.0)
 
 
 def deployment(
@@ -49,9 +49,27 @@ class World:
         self.fleet = fleet(*deployments)
         self.tasks: list[asyncio.Task[Lease]] = []
 
-    async def send(self, model: str = "m", *, has: float | None = None) -> "asyncio.Task[Lease]":
+    async def send(
+        self,
+        model: str = "m",
+        *,
+        has: float | None = None,
+        priority: int = 0,
+        client: str = "",
+        max_tokens: int | None = None,
+        conversation: str = "",
+        prompt: int | None = None,
+    ) -> "asyncio.Task[Lease]":
         """Start to place a request that has that many seconds, and let it come as far as it can."""
-        request = ModelRequest("hello", timeout=has)
+        request = ModelRequest(
+            "hello",
+            timeout=has,
+            priority=priority,
+            client=client,
+            max_tokens=max_tokens,
+            conversation_id=conversation,
+            signals=Signals(prompt_tokens=prompt),
+        )
         work = self.dispatcher.place(request, ModelSelection(model), self.fleet)
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.append(task)
@@ -190,6 +208,106 @@ async def test_a_slot_granted_in_the_moment_of_a_cancellation_is_not_lost(open_w
     await settle()
     assert second.cancelled()
     assert third.done()
+
+
+# --- contexts, priorities, clients ------------------------------------------------------------------
+
+
+def roomy(parallel: int, context: int, host: str = "desk") -> Deployment:
+    """Describe a deployment whose slots share a context."""
+    instance = Instance("m", context_length=context, parallel=parallel)
+    return Deployment(ModelInfo("m"), Host(host, f"http://{host}:1234", "lmstudio"), (instance,))
+
+
+async def test_what_runs_together_fits_the_context_together(open_world: OpenWorld) -> None:
+    """Slots share it, and a prompt too many would end them all (bt#1757)."""
+    world = open_world(roomy(parallel=4, context=4096))
+    first = await world.send(prompt=1000, max_tokens=1000)
+    second = await world.send(prompt=1000, max_tokens=1000)
+    third = await world.send(prompt=50, max_tokens=100)
+    assert (first.done(), second.done(), third.done()) == (True, True, False)
+    await world.release(first)
+    assert third.done()
+
+
+async def test_a_large_request_is_not_overtaken_for_ever(open_world: OpenWorld) -> None:
+    """It waits until there is room for it, and smaller ones wait behind it."""
+    world = open_world(roomy(parallel=4, context=4096))
+    running = await world.send(prompt=1000, max_tokens=1000)
+    large = await world.send(prompt=3000, max_tokens=1000)
+    small = await world.send(prompt=10, max_tokens=10)
+    assert not large.done()
+    assert not small.done()
+    await world.release(running)
+    assert large.done()
+    assert small.done()
+
+
+async def test_a_request_of_any_size_runs_alone(open_world: OpenWorld) -> None:
+    """Whether it fits at all was decided before; an estimate must not block it for ever."""
+    world = open_world(roomy(parallel=4, context=4096))
+    assert (await world.send(prompt=9000, max_tokens=100)).done()
+
+
+async def test_a_higher_priority_is_served_first(open_world: OpenWorld) -> None:
+    """In the queue of one model."""
+    world = open_world(deployment())
+    running = await world.send()
+    low, high = await world.send(priority=0), await world.send(priority=1)
+    await world.release(running)
+    assert (low.done(), high.done()) == (False, True)
+
+
+async def test_a_load_of_higher_priority_is_not_overtaken(open_world: OpenWorld) -> None:
+    """What waits for the resident model lets it pass; what has begun may end."""
+    world = open_world(deployment("a"), deployment("b", parallel=None))
+    running = await world.send("a")
+    low, high = await world.send("a"), await world.send("b", priority=1)
+    await world.release(running)
+    assert (low.done(), high.done()) == (False, True)
+
+
+async def test_clients_take_turns(open_world: OpenWorld) -> None:
+    """Whoever asks for one thing does not wait behind another's hundred."""
+    world = open_world(deployment())
+    running = await world.send(client="batch")
+    crowd = [await world.send(client="batch") for _ in range(10)]
+    one = await world.send(client="person")
+    await world.release(running)
+    await world.release(crowd[0])
+    assert one.done()
+
+
+async def test_a_conversation_returns_to_the_host_that_has_read_it(open_world: OpenWorld) -> None:
+    """Between equals; one that would be done much sooner is taken all the same."""
+    world = open_world(roomy(4, 100_000, "desk"), roomy(4, 100_000, "attic"))
+    names = set()
+    for _ in range(10):
+        lease = await world.send(conversation="c", prompt=5000)
+        names.add(lease.result().deployment.host.name)
+        await world.release(lease)
+    assert len(names) == 1
+    desk, attic = world.fleet.deployments
+    (there,) = names
+    known, other = (desk, attic) if there == "desk" else (attic, desk)
+    world.dispatcher.estimates = {known: Estimate(decode_seconds_per_token=0.5), other: Estimate()}
+    moved = await world.send(conversation="c", prompt=5000)
+    assert moved.result().deployment.host.name == other.host.name
+
+
+async def test_a_load_waits_a_moment_for_the_question_that_follows(open_world: OpenWorld) -> None:
+    """Whoever got an answer may ask again at once, and a load costs more than that moment."""
+    settings = PoolSettings(linger=0.05)
+    world = open_world(deployment("a"), deployment("b", parallel=None), settings=settings)
+    running, loader = await world.send("a"), await world.send("b")
+    await world.release(running)
+    following = await world.send("a")
+    assert (following.done(), loader.done()) == (True, False)
+    await world.release(following)
+    await asyncio.sleep(0.9)
+    assert not loader.done()
+    await asyncio.sleep(0.2)
+    assert loader.done()
 
 
 # --- refusals ---------------------------------------------------------------------------------------
@@ -459,7 +577,7 @@ async def test_requests_for_the_loaded_model_go_before_the_next_load(open_world:
 
 async def test_a_load_is_overtaken_by_no_more_than_the_bound(open_world: OpenWorld) -> None:
     """However many come for the resident model."""
-    settings = PoolSettings(max_overtakes=3)
+    settings = PoolSettings(linger=0.0, max_overtakes=3)
     world = open_world(deployment("a"), deployment("b", parallel=None), settings=settings)
     running = await world.send("a")
     loader = await world.send("b")
@@ -475,7 +593,7 @@ async def test_a_load_is_overtaken_by_no_more_than_the_bound(open_world: OpenWor
 
 async def test_a_load_is_overtaken_for_no_longer_than_the_bound(open_world: OpenWorld) -> None:
     """After that time the host drains, whatever waits for the resident model."""
-    settings = PoolSettings(patience_seconds=10.0)
+    settings = PoolSettings(linger=0.0, patience_seconds=10.0, patience_loads=0.0)
     world = open_world(deployment("a"), deployment("b", parallel=None), settings=settings)
     running = await world.send("a")
     loader = await world.send("b")
@@ -489,7 +607,7 @@ async def test_a_load_is_overtaken_for_no_longer_than_the_bound(open_world: Open
 
 async def test_loads_take_turns_by_arrival_and_each_gets_its_batch(open_world: OpenWorld) -> None:
     """The bound counts anew for the next load, so two waiting loads do not make each other's batch empty."""
-    settings = PoolSettings(max_overtakes=1)
+    settings = PoolSettings(linger=0.0, max_overtakes=1)
     names = ("b", "c")
     cold = [deployment(name, parallel=None) for name in names]
     world = open_world(deployment("a"), *cold, settings=settings)
@@ -505,7 +623,7 @@ async def test_loads_take_turns_by_arrival_and_each_gets_its_batch(open_world: O
 
 async def test_a_load_that_nobody_waits_for_any_more_lets_the_others_go(open_world: OpenWorld) -> None:
     """A cancelled load holds nobody back."""
-    settings = PoolSettings(max_overtakes=0)
+    settings = PoolSettings(linger=0.0, max_overtakes=0)
     world = open_world(deployment("a", parallel=2), deployment("b", parallel=None), settings=settings)
     await world.lease("a")
     loader, held = await world.send("b"), await world.send("a")

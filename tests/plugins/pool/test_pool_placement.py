@@ -12,8 +12,8 @@ from turnout_pool.placement import (
     Option,
     best,
     eligible,
-    generation_seconds,
     load_seconds,
+    work_of,
 )
 
 
@@ -105,4 +105,13 @@ def test_generation_takes_longer_for_more_tokens() -> None:
     """The prompt is read at one speed and the answer is written at another."""
     request = ModelRequest("hello", max_tokens=10, signals=Signals(prompt_tokens=100))
     rates = Estimate(prefill_seconds_per_token=0.01, decode_seconds_per_token=0.1)
-    assert generation_seconds(request, rates) == pytest.approx(2.0)
+    work = work_of(request, rates)
+    assert work.seconds == pytest.approx(2.0)
+    assert work.tokens == 110
+
+
+def test_a_model_that_thinks_needs_more_of_a_context() -> None:
+    """What is expected of an ordinary model is multiplied by what this one writes for it; a bound stays."""
+    thinks = Estimate(output_factor=4.0)
+    assert work_of(ModelRequest("hello", signals=Signals(output_tokens=50)), thinks).output == 200
+    assert work_of(ModelRequest("hello", max_tokens=50), thinks).output == 50

@@ -38,12 +38,14 @@ class Backend:
         self.loaded = False
         self.began: list[tuple[float, bool]] = []
         self.closed = 0
+        self.looks = 0
 
     @hookimpl
     def discover_models(self) -> Iterator[Discovery]:
         yield Discovery(DESK, self.deployments)
 
     async def deployments(self) -> list[Deployment]:
+        self.looks += 1
         instances = (Instance("m", parallel=4),) if self.loaded else ()
         return [Deployment(ModelInfo("m"), DESK, instances, default_parallel=4)]
 
@@ -70,6 +72,20 @@ class Backend:
     @hookimpl
     def select_model(self, candidates: Sequence[object]) -> ModelSelection | None:
         return ModelSelection("m") if candidates else None
+
+
+class Whole(Backend):
+    """Gives its answers whole: the first output comes with the last word."""
+
+    async def run(self, deployment: Deployment) -> AsyncIterator[Event]:
+        self.began.append((asyncio.get_running_loop().time(), deployment.resident))
+        yield Started(host="desk", model="m")
+        if not self.loaded:
+            await asyncio.sleep(10)
+            self.loaded = True
+        await asyncio.sleep(60)
+        yield Text(text="hi")
+        yield Done(model="m")
 
 
 class Oracle:
@@ -108,6 +124,24 @@ async def test_a_cold_burst_loads_once_and_goes_on_at_the_first_output() -> None
     assert [reply.text for reply in replies] == ["hi"] * 3
     assert backend.began == [(0.0, False), (10.0, True), (10.0, True)]
     assert sorted(reply.timings.queue for reply in replies) == [0.0, 10.0, 10.0]
+
+
+async def test_who_waits_for_a_load_does_not_wait_for_the_first_answer() -> None:
+    """The host is asked while it loads, so a whole answer that takes long holds nobody up."""
+    backend = Whole()
+    async with router(backend) as one:
+        await asyncio.gather(*(one.ask("hello", timeout=500) for _ in range(3)))
+    (_, cold), *others = backend.began
+    assert not cold
+    assert all(resident and 10 <= at <= 11 for at, resident in others)
+
+
+async def test_nobody_looks_while_nobody_waits() -> None:
+    """A load that is only its own request's costs the host no looks."""
+    backend = Whole()
+    async with router(backend) as one:
+        await one.ask("hello", timeout=500)
+    assert backend.looks <= 3
 
 
 async def test_the_fleet_is_looked_at_again_after_a_load() -> None:
@@ -315,7 +349,12 @@ def test_the_plugin_imports_no_http_library_before_it_is_needed() -> None:
 
 @pytest.mark.parametrize(
     ("table", "complaint"),
-    [({"queue": -1}, "queue"), ({"keepalive": 0}, "keepalive"), ({"patience": 3}, "patience")],
+    [
+        ({"queue": -1}, "queue"),
+        ({"keepalive": 0}, "keepalive"),
+        ({"patience": 3}, "patience"),
+        ({"memory": {"desk": "lots"}}, "amount of memory"),
+    ],
 )
 def test_a_wrong_setting_is_named(table: JSONObject, complaint: str) -> None:
     """The table is checked when the router is made."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,11 +17,12 @@ from turnout_testing.clock import virtual_loop_factory
 MODELS = ("a", "b", "c")
 HOSTS = (Host("desk", "http://desk", "lmstudio"), Host("attic", "http://attic", "embedded"))
 JIT_PARALLEL = 2
+CONTEXT = 100
 
 
 @frozen
 class Job:
-    """A request: when it comes, how long it takes, and whether it fails or is given up."""
+    """A request: when it comes, from whom, how much it takes, and whether it fails or is given up."""
 
     model: str
     at: int
@@ -29,6 +30,9 @@ class Job:
     generation: int
     answers: bool
     patience: int
+    priority: int = 0
+    client: str = ""
+    tokens: int = 1
 
 
 @frozen
@@ -51,20 +55,36 @@ jobs = st.builds(
     answers=st.sampled_from([True, True, True, False]),
     patience=st.just(10_000) | st.integers(0, 40),
 )
-scenarios = st.builds(
-    Scenario,
-    st.builds(
-        PoolSettings,
-        queue=st.integers(1, 6),
-        max_overtakes=st.integers(0, 3),
-        patience_seconds=st.sampled_from([0.0, 5.0, 1e9]),
-    ),
-    st.sampled_from([HOSTS[:1], HOSTS[1:], HOSTS]),
-    st.frozensets(st.sampled_from(MODELS)),
-    st.integers(1, 3),
-    st.lists(jobs, max_size=25).map(tuple),
-    st.frozensets(st.integers(1, 60), max_size=6),
+unequal_jobs = st.builds(
+    evolve,
+    jobs,
+    priority=st.integers(0, 2),
+    client=st.sampled_from("xyz"),
+    tokens=st.sampled_from([1, 40, 70, 200]),
 )
+
+
+def scenarios_of(some: st.SearchStrategy[Job]) -> st.SearchStrategy[Scenario]:
+    return st.builds(
+        Scenario,
+        st.builds(
+            PoolSettings,
+            queue=st.integers(1, 6),
+            max_overtakes=st.integers(0, 3),
+            patience_seconds=st.sampled_from([0.0, 5.0, 1e9]),
+            patience_loads=st.sampled_from([0.0, 0.5]),
+            min_residence_seconds=st.sampled_from([0.0, 7.0]),
+            linger=st.sampled_from([0.0, 0.1]),
+        ),
+        st.sampled_from([HOSTS[:1], HOSTS[1:], HOSTS]),
+        st.frozensets(st.sampled_from(MODELS)),
+        st.integers(1, 3),
+        st.lists(some, max_size=25).map(tuple),
+        st.frozensets(st.integers(1, 60), max_size=6),
+    )
+
+
+scenarios = scenarios_of(jobs)
 
 
 @define
@@ -75,9 +95,13 @@ class Server:
     parallel: int
     resident: set[str]
     running: Counter[str] = field(factory=Counter)
+    tokens: Counter[str] = field(factory=Counter)
     loading: set[str] = field(factory=set)
 
-    def begin(self, model: str) -> None:
+    def begin(self, model: str, tokens: int, context: int | None) -> None:
+        if context is not None and self.running[model]:
+            assert self.tokens[model] + tokens <= context, "what runs together must fit together"
+        self.tokens[model] += tokens
         if model not in self.resident:
             assert model not in self.loading, "one load for all who wait"
             self.loading.add(model)
@@ -92,13 +116,14 @@ class Server:
             self.loading.remove(model)
             self.resident.add(model)
 
-    def end(self, model: str) -> None:
+    def end(self, model: str, tokens: int) -> None:
         self.running[model] -= 1
+        self.tokens[model] -= tokens
         if not self.running[model]:
             self.loading.discard(model)
 
     def deployments(self) -> list[Deployment]:
-        instances = {model: (Instance(model, parallel=self.parallel),) for model in self.resident}
+        instances = {model: (Instance(model, CONTEXT, self.parallel),) for model in self.resident}
         return [
             Deployment(ModelInfo(model), self.host, instances.get(model, ()), default_parallel=JIT_PARALLEL)
             for model in MODELS
@@ -128,7 +153,9 @@ class World:
 
     async def do(self, job: Job, number: int) -> None:
         await asyncio.sleep(job.at)
-        request = ModelRequest("hello", id=str(number))
+        request = ModelRequest(
+            "hello", id=str(number), priority=job.priority, client=job.client, max_tokens=job.tokens
+        )
         self.arrived[job.model].append(job)
         try:
             async with asyncio.timeout(job.patience):
@@ -146,7 +173,8 @@ class World:
 
     async def run(self, job: Job, lease: Lease) -> None:
         server = self.servers[lease.deployment.host.name]
-        server.begin(job.model)
+        (instance,) = lease.deployment.instances or (Instance(""),)
+        server.begin(job.model, job.tokens, instance.context_length)
         self.check_bounds()
         try:
             await asyncio.sleep(job.load if job.model in server.loading else 0)
@@ -155,13 +183,13 @@ class World:
                 self.dispatcher.loaded(lease.deployment)
             await asyncio.sleep(job.generation)
         finally:
-            server.end(job.model)
+            server.end(job.model, job.tokens)
 
     def check_bounds(self) -> None:
         for schedule in self.dispatcher.schedules.values():
             for line in schedule.lines.values():
-                assert len(line.queue) <= self.scenario.settings.queue
-            assert schedule.waiting == sum(len(line.queue) for line in schedule.lines.values())
+                assert line.queued <= self.scenario.settings.queue
+            assert schedule.waiting == sum(line.queued for line in schedule.lines.values())
             assert schedule.in_flight == sum(line.slots.in_flight for line in schedule.lines.values())
 
 
@@ -180,7 +208,7 @@ def simulate(scenario: Scenario) -> World:
         return runner.run(play(scenario))
 
 
-@given(scenarios)
+@given(scenarios_of(unequal_jobs))
 @settings(deadline=None, max_examples=300)
 def test_no_server_is_asked_for_more_than_it_can_do_and_no_slot_is_lost(scenario: Scenario) -> None:
     """No load unloads what generates or happens twice; all who wait are served; all slots come back."""
@@ -225,3 +253,22 @@ def test_no_stream_of_requests_starves_a_load(
     assert world.ended["served"] == len(scenario.jobs)
     before = world.order[: world.order.index(loader)]
     assert len([job for job in before if job.at > loader.at]) <= overtakes
+
+
+@given(st.lists(jobs, min_size=1, max_size=40), st.sampled_from([0.0, 5.0, 12.0]), st.integers(1, 2))
+@settings(deadline=None)
+def test_nobody_waits_for_longer_than_the_bound_on_starvation(
+    some: list[Job], patience: float, parallel: int
+) -> None:
+    """For each before it in its queue, and for itself: a turn of each other model, and a load."""
+    lasting = [evolve(job, answers=True, patience=10_000) for job in some]
+    bounds = PoolSettings(queue=1000, max_overtakes=10**6, patience_seconds=patience, patience_loads=0.0)
+    scenario = Scenario(bounds, HOSTS[:1], frozenset("a"), parallel, tuple(lasting), frozenset())
+    world = simulate(scenario)
+    load, generation = 5.0, 9.0
+    turn = patience + generation + load
+    for started in world.started.values():
+        begun = {id(job): at for at, job in started}
+        for at, job in started:
+            ahead = [o for _, o in started if o.at <= job.at and begun[id(o)] > job.at and o is not job]
+            assert at - job.at <= (len(ahead) + 1) * ((len(MODELS) - 1) * turn + load + generation)

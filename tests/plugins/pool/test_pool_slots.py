@@ -60,3 +60,17 @@ def test_leases_on_one_instance_share_one_deployment() -> None:
     """A lease is for one instance, and costs nothing to make again."""
     slots = Slots(Deployment(ModelInfo("m"), HOST, (Instance("m", parallel=2),)))
     assert slots.take()[1] is slots.take()[1]
+
+
+def test_a_request_goes_to_an_instance_whose_context_it_fits() -> None:
+    """Copies of one model may have been loaded with different contexts."""
+    copies = (Instance("m", 1000, 4), Instance("m:2", 8000, 4))
+    slots = Slots(Deployment(ModelInfo("m"), HOST, copies))
+    assert slots.take(500)[0] == "m"
+    assert slots.fits(6000)
+    assert slots.take(6000)[0] == "m:2"
+    assert not slots.fits(6000)
+    assert slots.fits(400)
+    assert slots.take(400)[0] == "m"
+    slots.give_back("m:2", 6000)
+    assert slots.fits(6000)
