@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+from attrs import frozen
+
 from turnout.errors import EmptyReplyError, StreamInterruptedError
 from turnout.events import OUTPUT, Done, Embeddings, Event, Reasoning, ServerTimings, Started, Text, Usage
 from turnout.fleet import Deployment
@@ -22,8 +24,27 @@ _WORDS = (Text, Reasoning)
 _NAMING = (Started, Done)
 
 
+@frozen(kw_only=True)
+class HandedOver(Event):
+    """Another deployment answers from here on: a wrapper of ``execute_request`` says so to the core.
+
+    ``attempt`` is how the one before ended, recorded under the error name ``recorded_as``; its slot is free
+    now. The wrapper holds the slot on ``deployment``, which was asked at ``began`` in the loop's seconds. The
+    caller does not see this event.
+    """
+
+    deployment: Deployment
+    attempt: Attempt
+    recorded_as: str
+    began: float
+
+
 class OpenAttempt:
-    """What is seen of one attempt while it runs: the reply that forms, and its times."""
+    """What is seen of one attempt while it runs: the reply that forms, and its times.
+
+    ``deployment`` is the one that answers: the lease's, unless it was handed over; ``before`` are those
+    that it was handed over by.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lease: Lease) -> None:
         self._loop = loop
@@ -31,6 +52,8 @@ class OpenAttempt:
         self._first: float | None = None
         self._last = self._began
         self.lease = lease
+        self.deployment = lease.deployment
+        self.before: tuple[Attempt, ...] = ()
         self.builder = ReplyBuilder()
         self.served = ""
 
@@ -49,9 +72,17 @@ class OpenAttempt:
         elif isinstance(event, _NAMING):
             self.served = event.model or self.served
 
-    def check(self, deployment: Deployment) -> None:
+    def hand_over(self, event: HandedOver) -> None:
+        """Go on with another deployment, and give back the slot of the one before."""
+        self.before = (*self.before, event.attempt)
+        self.deployment = event.deployment
+        self._began = self._last = event.began
+        self._first = None
+        self.lease.release()
+
+    def check(self) -> None:
         """Raise for a stream that ended without an end, or an answer without anything in it."""
-        host, model = deployment.host.name, deployment.model
+        host, model = self.deployment.host.name, self.deployment.model
         if self.builder.done is None:
             message = "the answer has no end"
             raise StreamInterruptedError(message, host=host, model=model)
@@ -87,7 +118,7 @@ class OpenAttempt:
         self, request: ModelRequest, selection: ModelSelection | None, error: str | None
     ) -> ExecutionMetrics:
         """Return what the learning plugins are told; *error* is the error's class name."""
-        deployment, timings, usage = self.lease.deployment, self.timings(request), self.usage()
+        deployment, timings, usage = self.deployment, self.timings(request), self.usage()
         return ExecutionMetrics(
             model_id=deployment.model,
             host=deployment.host.name,
@@ -117,7 +148,7 @@ class OpenAttempt:
         recorder: Callable[[Feedback], None],
     ) -> Reply:
         """Build the reply; *total* is in seconds, over all attempts, and *recorder* takes its rating."""
-        deployment, builder, done = self.lease.deployment, self.builder, self.builder.done
+        deployment, builder, done = self.deployment, self.builder, self.builder.done
         answered = Attempt(deployment.model, deployment.host.name, None, self.lease.waited, self.seconds)
         return Reply(
             text=builder.text,
@@ -130,7 +161,7 @@ class OpenAttempt:
             finish_reason=done.finish_reason if done else "stop",
             timings=self.timings(request, total),
             selection=selection,
-            attempts=(*request.attempts, answered),
+            attempts=(*request.attempts, *self.before, answered),
             response_id=done.response_id if done else None,
             request_id=request.id,
             recorder=recorder,

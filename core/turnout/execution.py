@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 from loguru import logger
 
-from turnout.attempt import OpenAttempt, is_output
-from turnout.errors import Fault, LLMError, LLMRateLimitError, PluginError, StreamInterruptedError, Where
+from turnout.attempt import HandedOver, OpenAttempt, is_output
+from turnout.errors import Fault, LLMError, LLMRateLimitError, PluginError, Where
 from turnout.events import Event, Progress
 from turnout.fleet import Fleet
 from turnout.selection import decide, repeat
@@ -123,6 +123,10 @@ class Execution:
             events = self._router.plugins.execute_request(self.request, deployment)()
             try:
                 async for event in events:
+                    if isinstance(event, HandedOver):
+                        self._record(attempt, event.recorded_as)
+                        attempt.hand_over(event)
+                        continue
                     attempt.see(event)
                     if self._committed or isinstance(event, Progress):
                         yield event
@@ -142,14 +146,14 @@ class Execution:
             message = f"the backend {host.backend!r} failed: {type(error).__name__}: {error}"
             where: Where = {"host": host.name, "model": deployment.model, "fault": Fault.DEPLOYMENT}
             raise PluginError(message, error, **where) from error
-        attempt.check(deployment)
+        attempt.check()
 
     async def _after(self, error: LLMError) -> None:
         """Go on to the next attempt, or raise *error*."""
         failed = self._failed(error)
-        if failed is None:
+        if not failed:
             raise error
-        self.request = evolve(self.request, attempts=(*self.request.attempts, failed))
+        self.request = evolve(self.request, attempts=(*self.request.attempts, *failed))
         self._router.forget_fleet()
         if self._committed:
             raise error
@@ -158,24 +162,24 @@ class Execution:
         if step is NextStep.STOP or len(attempts) >= self._router.config.router.max_attempts:
             raise error
         logger.info("attempt {} failed: {}", len(attempts), error)
-        self._again = failed if step is NextStep.RETRY else None
+        self._again = failed[-1] if step is NextStep.RETRY else None
         pause = self._pause(error, step, len(attempts))
         if self._loop.time() + pause > self._deadline:
             raise error
         await asyncio.sleep(pause)
 
-    def _failed(self, error: LLMError) -> Attempt | None:
-        """Return the attempt that ended in *error*; None where there is nothing to leave out."""
+    def _failed(self, error: LLMError) -> tuple[Attempt, ...]:
+        """Return the attempts that ended in *error*; none where there is nothing to leave out."""
         attempt, self._attempt = self._attempt, None
         since, self._placing_since = self._placing_since, None
         if attempt is not None:
-            if isinstance(error, StreamInterruptedError) and not error.partial:
-                error.partial = attempt.builder.text
-            where = attempt.lease.deployment
-            return Attempt(where.model, where.host.name, error, attempt.lease.waited, attempt.seconds)
+            error.partial = error.partial or attempt.builder.text
+            where = attempt.deployment
+            last = Attempt(where.model, where.host.name, error, attempt.lease.waited, attempt.seconds)
+            return (*attempt.before, last)
         if since is None or self.selection is None or error.host is None:
-            return None
-        return Attempt(self.selection.model, error.host, error, self._loop.time() - since)
+            return ()
+        return (Attempt(self.selection.model, error.host, error, self._loop.time() - since),)
 
     def _pause(self, error: LLMError, step: NextStep, attempts: int) -> float:
         if step is not NextStep.RETRY:
@@ -186,7 +190,7 @@ class Execution:
 
     def _record(self, attempt: OpenAttempt, error: str | None) -> None:
         metrics = attempt.metrics(self.request, self.selection, error)
-        if error is None and not attempt.lease.deployment.resident:
+        if error is None and not attempt.deployment.resident:
             self._router.forget_fleet()
         self._router.plugins.record_execution(metrics)
 

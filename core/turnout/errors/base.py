@@ -34,7 +34,8 @@ class Where(TypedDict, total=False):
 class LLMError(Exception):
     """Base of all errors here: what happened, where (``host``, ``model``), and what to do (``advice``).
 
-    ``context`` holds further facts for logs. Secrets never belong in any of these.
+    ``context`` holds further facts for logs. ``partial`` is the text that had come before an answer broke
+    off. Secrets never belong in any of these.
     """
 
     fault: Fault = Fault.REQUEST
@@ -51,6 +52,7 @@ class LLMError(Exception):
         self.message = message
         self.original_exception = original_exception
         self.context: JSONObject = dict(context or {})
+        self.partial = ""
         self.host = where.get("host")
         self.model = where.get("model")
         self.advice = where.get("advice") or self.default_advice

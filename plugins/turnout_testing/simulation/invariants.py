@@ -37,7 +37,7 @@ def check_outcome(outcome: Outcome, jumped: float = 0.0) -> None:
     if isinstance(end, Reply):
         _check_reply(outcome, end, own)
     elif isinstance(end, LLMError):
-        partial = getattr(end, "partial", "")
+        partial = end.partial
         require(own.startswith(partial), "an error carries another's text", outcome)
 
 

@@ -1,0 +1,220 @@
+"""The plugin: each part of it is a veto, a wrapper, or an answer to ``on_failure``."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping, Sequence
+from functools import partial
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, TypeAlias
+
+from turnout.config import Config
+from turnout.events import Event
+from turnout.fleet import Deployment, Discovery, Fleet, Instance
+from turnout.markers import hookimpl
+from turnout.messages import JSONObject
+from turnout.types import Attempt, ExecutionMetrics, Lease, ModelRequest, ModelSelection, NextStep
+from turnout_resilience.breakers import Breakers, Outcome
+from turnout_resilience.concurrency import Concurrency
+from turnout_resilience.lookout import Lookout, narrowed
+from turnout_resilience.pump import Run
+from turnout_resilience.reload import Plan, Reloads
+from turnout_resilience.retry import Retries, is_retried, jitter
+from turnout_resilience.settings import ResilienceSettings
+from turnout_resilience.supervise import Supervisor
+from turnout_resilience.verdict import verdict_on
+
+if TYPE_CHECKING:
+    from turnout.router import Router
+
+Offers: TypeAlias = list[Iterable[Discovery]]
+Place: TypeAlias = Awaitable[Lease] | None
+Load: TypeAlias = Awaitable[Instance] | None
+NOWHERE = Fleet(taken_at=float("-inf"))
+
+
+class Resilience:
+    """Circuit breakers, retries, time limits, hedging, gentler concurrency, reloads and continuations."""
+
+    def __init__(self, settings: ResilienceSettings) -> None:
+        self.settings = settings
+        self.breakers = Breakers(settings)
+        self.concurrency = Concurrency()
+        self.retries = Retries(settings)
+        self.reloads = Reloads(settings)
+        self._lookout = Lookout(self.breakers.listed, self._host_answers)
+        self._router: Router | None = None
+        self._supervisor: Supervisor | None = None
+        self._fleet = NOWHERE
+        self._placing_again = False
+
+    @hookimpl
+    def startup(self, router: "Router") -> None:
+        """Remember whom to ask for slots and loads."""
+        self._router = router
+        self._supervisor = Supervisor(
+            router, self.settings, self.breakers, self.concurrency, self.reloads.loaded
+        )
+
+    def _host_answers(self) -> None:
+        if self._router is not None:
+            self._router.forget_fleet()
+
+    # --- discovery ----------------------------------------------------------------------------------
+
+    @hookimpl(wrapper=True)
+    def discover_models(self, config: Config) -> Generator[None, Offers, Offers]:
+        """Wait for no silent host, and show no more slots than a deployment can bear."""
+        found = yield
+        limit = config.router.discovery_timeout
+        return [map(partial(self._offered, limit), offers) for offers in found]
+
+    def _offered(self, limit: float, offer: Discovery) -> Discovery:
+        guarded = self._lookout.guarded(offer, limit) if self.settings.breakers else offer
+        return Discovery(offer.host, partial(self._look, guarded))
+
+    async def _look(self, offer: Discovery) -> Sequence[Deployment]:
+        found = await offer.run()
+        self.reloads.seen(found)
+        return narrowed(self.reloads.frozen(found), self._allowed)
+
+    def _allowed(self, deployment: Deployment, slots: int) -> int:
+        allowed, key = slots, deployment.key
+        if self.settings.concurrency:
+            allowed = self.concurrency.allowed(key, slots)
+        recovering = self.breakers.allowance(key) if self.settings.breakers else None
+        return allowed if recovering is None else min(allowed, recovering)
+
+    # --- selection and placement --------------------------------------------------------------------
+
+    @hookimpl
+    def veto_deployments(
+        self, request: ModelRequest, deployments: Sequence[Deployment]
+    ) -> Mapping[Deployment, str] | None:
+        """Leave out what has an open circuit."""
+        return self.breakers.vetoes(request.id, deployments, _now()) if self.settings.breakers else None
+
+    @hookimpl(wrapper=True)
+    def place_request(
+        self, request: ModelRequest, selection: ModelSelection, fleet: Fleet
+    ) -> Generator[None, Place, Place]:
+        """Before a request goes where it has just failed: a random pause, or a load with a larger context."""
+        work = yield
+        self._fleet = fleet
+        again = not self._placing_again and is_retried(request, selection, fleet)
+        if work is None or self._router is None or not again:
+            return work
+        plan = self.reloads.plan(request, request.attempts, fleet) if self.settings.reload else None
+        if plan is not None:
+            return self._reloaded(self._router, plan, work, request, selection)
+        return self._paused(work, jitter(request)) if self.settings.retries else work
+
+    async def _paused(self, work: Awaitable[Lease], seconds: float) -> Lease:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            _put_back(work)
+            raise
+        return await work
+
+    async def _reloaded(
+        self,
+        router: "Router",
+        plan: Plan,
+        work: Awaitable[Lease],
+        request: ModelRequest,
+        selection: ModelSelection,
+    ) -> Lease:
+        _put_back(work)
+        await self.reloads.carry_out(router, plan)
+        fleet = await router.fleet()
+        self._placing_again = True
+        try:
+            again = router.plugins.place_request(request, selection, fleet)
+        finally:
+            self._placing_again = False
+        found = fleet.find(*plan.key)
+        if again is None and found is not None:
+            return Lease(found)
+        assert again is not None
+        return await again
+
+    # --- execution ----------------------------------------------------------------------------------
+
+    @hookimpl(wrapper=True, tryfirst=True)
+    def execute_request(
+        self, request: ModelRequest, deployment: Deployment
+    ) -> Generator[None, Run | None, Run | None]:
+        """Watch the request while it runs."""
+        run = yield
+        return None if run is None else partial(self._run, run, request, deployment)
+
+    def _run(self, run: Run, request: ModelRequest, deployment: Deployment) -> AsyncIterator[Event]:
+        if self._supervisor is None:
+            return run()
+        return self._supervisor.run(run, request, deployment, self._fleet)
+
+    @hookimpl
+    def on_failure(self, request: ModelRequest, attempts: Sequence[Attempt]) -> NextStep | None:
+        """Say whether it is worth another try, and where."""
+        if self.settings.reload and self.reloads.plan(request, attempts, self._fleet) is not None:
+            return NextStep.RETRY
+        if not self.settings.retries:
+            return None
+        return self.retries.next_step(request, attempts, self._fleet, _now())
+
+    @hookimpl(wrapper=True)
+    def load_model(self, deployment: Deployment) -> Generator[None, Load, Load]:
+        """Remember what turnout itself has loaded: that it may load again."""
+        work = yield
+        return None if work is None else self._loading(deployment, work)
+
+    async def _loading(self, deployment: Deployment, work: Awaitable[Instance]) -> Instance:
+        instance = await work
+        if not deployment.resident:
+            self.reloads.loaded(deployment.key)
+        return instance
+
+    # --- metrics ------------------------------------------------------------------------------------
+
+    @hookimpl
+    def record_execution(self, metrics: ExecutionMetrics) -> None:
+        """Learn from each execution how its host and its model are doing."""
+        self.retries.earn(metrics.host)
+        if not self.settings.breakers:
+            return
+        now, kinds = _now(), {} if self._supervisor is None else self._supervisor.kinds
+        verdict = verdict_on(metrics.error, kinds)
+        key, began = (metrics.host, metrics.model_id), now - metrics.duration_seconds
+        self.breakers.learn(Outcome(key, metrics.request_id, began, now, verdict, metrics.error or ""))
+
+    @hookimpl
+    def report_stats(self) -> JSONObject:
+        """Return what is open, limited, hedged and reloaded; seconds."""
+        now = _now()
+        limits = self.concurrency.report() if self.settings.concurrency else {}
+        hedges = (0, 0) if self._supervisor is None else self._supervisor.hedging.counts
+        return {
+            "breakers": self.breakers.report(now),
+            "silent_hosts": {**self._lookout.silent(now)},
+            "concurrency": [{"host": h, "model": m, "allowed": n} for (h, m), n in limits.items()],
+            "hedges": {"sent": hedges[0], "won": hedges[1]},
+            "reloads": self.reloads.done,
+        }
+
+    @hookimpl
+    def shutdown(self) -> Awaitable[None]:
+        """Give up the looks and loads that are under way."""
+        return self._close()
+
+    async def _close(self) -> None:
+        await self._lookout.close()
+        await self.reloads.close()
+
+
+def _put_back(work: Awaitable[Lease]) -> None:
+    """Give up work that has not begun: Python complains of a coroutine that nobody awaits."""
+    if iscoroutine(work):
+        work.close()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
