@@ -5,6 +5,7 @@ from pathlib import Path
 from turnout.clock import now
 
 SIDECARS = ("-wal", "-shm")
+HEAD = b"SQLite format 3\0"
 
 
 def data_path(file_name: str) -> Path:
@@ -35,3 +36,17 @@ def move_aside(path: Path, found: tuple[int, int] | None) -> Path:
             if source.exists():
                 source.rename(aside.with_name(aside.name + suffix))
     return aside
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file that cannot be read as a database may be taken for one: by its head, or by its place.
+
+    A path that somebody mistyped may lead to any file of theirs.
+    """
+    if path == data_path(path.name):
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(HEAD)) == HEAD
+    except OSError:
+        return False

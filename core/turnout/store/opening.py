@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from turnout.store.committing import Committing
 from turnout.store.connection import connect, read_only, snapshot
-from turnout.store.files import identity, move_aside
+from turnout.store.files import identity, is_ours, move_aside
 from turnout.store.schema import DamagedError, Migrations, StoreError
 from turnout.store.writer import Store
 
@@ -60,9 +60,9 @@ def open_store(
     in its transaction. *meanwhile* begins the sentences that end "in memory only." and "in memory until it
     can be written again.". *name* is also the table of settings whose ``path`` a warning may advise to set.
 
-    Raises nothing for a store that cannot be used: a damaged file is moved aside and a new one begun; of
-    one that cannot be written, what can be read is read. An error of *read* that is neither SQLite's nor
-    the system's is passed on.
+    Raises nothing for a store that cannot be used: a damaged database is moved aside and a new one begun; a
+    file that is none stays as it is; of one that cannot be written, what can be read is read. An error of
+    *read* that is neither SQLite's nor the system's is passed on.
     """
     asked = _Asked(path, migrations, read, name, prune, meanwhile)
     found = identity(path)
@@ -71,6 +71,9 @@ def open_store(
     except UNUSABLE as error:
         if not _is_damage(error):
             return _unusable(asked, error)
+        if not is_ours(path):
+            foreign = StoreError(f"it is no database. Set another `[{name}] path`, or take the file away")
+            return _unusable(asked, foreign)
     try:
         aside = move_aside(path, found)
         opened = _open(asked)

@@ -11,7 +11,7 @@ from tests.core.store.stores import MIGRATIONS, append, on_disk, open_notes, tex
 
 from turnout import LLMError
 from turnout.store import StoreError, connection, data_path, open_store, read_store
-from turnout.store.files import move_aside
+from turnout.store.files import HEAD, move_aside
 from turnout.store.schema import migrate
 
 
@@ -58,9 +58,10 @@ def test_an_error_of_the_readers_own_is_passed_on_and_leaves_nothing_open(path: 
 # --- damage -----------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_no_database_is_moved_aside(path: Path) -> None:
+def test_a_database_that_cannot_be_read_is_moved_aside(path: Path) -> None:
     """One warning that names both files; the old bytes are kept and a new store begins."""
-    before = a_non_database(path)
+    before = HEAD + a_non_database(path)
+    path.write_bytes(before)
     opened = open_notes(path)
     assert opened.store is not None
     append(opened.store, ["a"])
@@ -70,6 +71,28 @@ def test_a_file_that_is_no_database_is_moved_aside(path: Path) -> None:
     assert opened.warning == f"notes: {path} is damaged. It was moved to {aside}, and a new one begins."
     assert on_disk(path) == ["a"]
     assert read_store(path, MIGRATIONS, texts, name="notes") == ["a"]
+
+
+def test_a_file_that_is_none_of_ours_stays_as_it_is(path: Path) -> None:
+    """A path that somebody mistyped costs a warning, and no byte of the file that it led to."""
+    before = a_non_database(path)
+    opened = open_notes(path)
+    assert opened.store is None
+    assert "it is no database. Set another `[notes] path`" in str(opened.warning)
+    assert path.read_bytes() == before
+    assert damaged_files(path) == []
+
+
+def test_garbage_in_the_place_of_ours_is_moved_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the data directory nobody else keeps files."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    path = data_path("notes.db")
+    before = a_non_database(path)
+    opened = open_notes(path)
+    assert opened.store is not None
+    assert opened.store.close()
+    (aside,) = damaged_files(path)
+    assert aside.read_bytes() == before
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 5, 20, 40, -2, -1])
@@ -162,7 +185,7 @@ def test_a_damaged_file_that_cannot_be_moved_is_a_warning(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where moving fails, as on Windows while another process has the file open, nothing is lost."""
-    a_non_database(path)
+    path.write_bytes(HEAD + a_non_database(path))
 
     def refuse(*_: object) -> None:
         message = "in use"
