@@ -50,7 +50,8 @@ class ModelInfo:
     """What is known about a model. None is unknown, which is not the same as no.
 
     ``context_length`` is the trained maximum, in tokens; ``parameters`` counts weights, and
-    ``active_parameters`` those used per token; ``reasoning`` lists the levels that the model accepts.
+    ``active_parameters`` those used per token; ``reasoning`` lists the levels that the model accepts,
+    and ``thinks`` says whether it thinks where nobody asks for it.
     """
 
     id: str
@@ -62,6 +63,7 @@ class ModelInfo:
     tools: bool | None = None
     reasoning: tuple[str, ...] | None = None
     reasoning_default: str | None = None
+    thinks: bool | None = None
     architecture: str | None = None
     parameters: int | None = None
     active_parameters: int | None = None
@@ -172,8 +174,8 @@ class Candidate:
 
     info: ModelInfo
     deployments: tuple[Deployment, ...]
-    estimates: Mapping[Deployment, Estimate] = MappingProxyType({})
-    assessments: Sequence[Mapping[str, Assessment]] = ()
+    estimates: Mapping[Deployment, Estimate] = field(default=MappingProxyType({}), repr=False)
+    assessments: Sequence[Mapping[str, Assessment]] = field(default=(), repr=False)
 
     @property
     def id(self) -> str:
@@ -197,7 +199,11 @@ class Candidate:
 
     def completion_seconds(self, prompt_tokens: int, output_tokens: int) -> float:
         """Predict the seconds to the last token on the best of the deployments."""
-        known, best = self.estimates, math.inf
+        return self.outlook(prompt_tokens, output_tokens)[0]
+
+    def outlook(self, prompt_tokens: int, output_tokens: int) -> tuple[float, float]:
+        """Return the seconds to the last token on the best of the deployments, and its success rate."""
+        known, best, success = self.estimates, math.inf, 1.0
         for deployment in self.deployments:
             one = known.get(deployment, UNKNOWN)
             # Estimate.completion_seconds, without a call for each of what may be thousands.
@@ -207,9 +213,9 @@ class Candidate:
                 + prompt_tokens * one.prefill_seconds_per_token
                 + output_tokens * one.output_factor * one.decode_seconds_per_token
             )
-            if seconds < best:  # noqa: PLR1730  min() costs twice as much
-                best = seconds
-        return best
+            if seconds < best:
+                best, success = seconds, one.success_rate
+        return best, success
 
 
 @frozen

@@ -2,14 +2,14 @@
 
 A candidate is worth its quality, less the share of it that waiting costs::
 
-    worth = score - seconds / patience
+    worth = score × success rate - seconds / patience
 
 ``patience`` is the time for which one would swap a useless answer against a perfect one. An expert has
 little of it for a quick question and much for a proof; it decides whether a better model is worth loading.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -19,17 +19,28 @@ from turnout.types import ModelRequest, ModelSelection
 
 TRIALS_OF_THE_UNKNOWN = 1.0
 """Trials that weigh as much as the assumption that a model is like the others."""
+NOTEWORTHY = 0.9
+"""A success rate below this is said in the reason."""
 UNKNOWN_SHARE = 0.9
 """What is left of the others' score for one that is unknown: among equals the known goes first."""
+PATIENCE_FOR_NEEDS: Mapping[Skill, float] = {
+    ModelCapability.REASONING: 600.0,
+    ModelCapability.VISION: 240.0,
+    ModelCapability.TOOLS: 240.0,
+    ModelCapability.LONG_CONTEXT: 240.0,
+    ModelCapability.STRUCTURED_OUTPUT: 120.0,
+}
+"""Seconds at least: a wrong tool call is no quick answer."""
 LONG_PROMPT_TOKENS = 16_000
 """From here on a model must be able to find something in what it reads."""
 
 
 @frozen(eq=False)
 class Weighed:
-    """A candidate with its ``score`` (0 to 1), its predicted ``seconds``, and what both are worth together.
+    """A candidate with its ``score`` (0 to 1), its predicted ``seconds``, and what it is worth.
 
-    ``known`` says that somebody knew its quality; else the score is that of the others.
+    ``success`` is how often its fastest deployment succeeds. ``known`` says that somebody knew its quality;
+    else the score is that of the others.
     """
 
     candidate: Candidate
@@ -37,6 +48,7 @@ class Weighed:
     seconds: float
     worth: float
     known: bool
+    success: float = 1.0
 
 
 def needed_skills(request: ModelRequest) -> tuple[Skill, ...]:
@@ -50,6 +62,11 @@ def needed_skills(request: ModelRequest) -> tuple[Skill, ...]:
         ModelCapability.LONG_CONTEXT: (request.signals.prompt_tokens or 0) >= LONG_PROMPT_TOKENS,
     }
     return tuple(skill for skill, needed in needs.items() if needed or skill in wanted)
+
+
+def patience_with(needs: Sequence[Skill], patience: float) -> float:
+    """Return the patience, in seconds, of one who *needs* something that not every model can do."""
+    return max([patience, *(PATIENCE_FOR_NEEDS.get(need, 0.0) for need in needs)])
 
 
 def weigh(
@@ -68,9 +85,10 @@ def weigh(
     found = []
     for number, candidate in enumerate(candidates):
         score = min(column[number][0] for column in columns)
-        seconds = candidate.completion_seconds(prompt, output)
+        seconds, success = candidate.outlook(prompt, output)
         known = any(column[number][1] for column in columns)
-        found.append(Weighed(candidate, score, seconds, score - seconds / patience, known))
+        worth = score * success - seconds / patience
+        found.append(Weighed(candidate, score, seconds, worth, known, success))
     found.sort(key=lambda one: (-one.worth, one.candidate.id))
     return found
 
@@ -81,7 +99,8 @@ def best_of(found: Sequence[Weighed], why: str) -> ModelSelection:
     seconds = best.seconds if best.seconds < math.inf else None
     about = "" if seconds is None else f" in about {seconds:.0f} s" if seconds >= 1 else " in under 1 s"
     rest = f", the best trade of {len(found)}" if others else ""
-    reason = f"{why}: quality {best.score:.2f}{about}{rest}"
+    often = f", succeeds in {best.success:.0%}" if best.success < NOTEWORTHY else ""
+    reason = f"{why}: quality {best.score:.2f}{about}{often}{rest}"
     return ModelSelection(best.candidate.id, reason, [one.candidate.id for one in others], seconds)
 
 

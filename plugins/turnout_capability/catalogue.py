@@ -62,6 +62,8 @@ DOUBT = 0.5
 EVERYDAY_CODE = 0.8
 """What a coder does better at everyday code than contests show, in logits. A judgement: contests reward
 long thinking, and the work on repositories that coders are trained for is not among the figures."""
+UNABLE = 0.1
+"""The score of what a family is documented not to do."""
 CODE = (TaskType.CODE_GENERATION, TaskType.CODE_REVIEW)
 SHRINKAGE = 0.5
 """Results that the curve counts as, beside a family's own."""
@@ -96,11 +98,18 @@ def assess(info: ModelInfo) -> Assessment:
     ability = known.ability(billions) - curve.quantisation_loss(bits_per_weight(info))
     ability -= (curve.INSTRUCTION + curve.UNTUNED) * base
     skills = TASKS if family is None else {**TASKS, **_capabilities(info, family, base=base)}
-    work = EVERYDAY_CODE if family is not None and family.kind == "coder" else 0.0
-    return {
+    work = EVERYDAY_CODE if family is not None and _proven_coder(family) else 0.0
+    found = {
         skill: known.quality(talents, ability, trust, work if skill in CODE else 0.0)
         for skill, talents in skills.items()
     }
+    if family is not None and family.reasoning is False and not info.reasoning:
+        found[ModelCapability.REASONING] = Quality(UNABLE, PUBLISHED * trust)
+    return found
+
+
+def _proven_coder(family: Family) -> bool:
+    return family.kind == "coder" and any(name in family.scores for name in TALENTS["code"])
 
 
 def _is_base(key: str) -> bool:
@@ -198,7 +207,7 @@ def _typical(family: Family) -> float | None:
 def _capabilities(info: ModelInfo, family: Family, *, base: bool) -> dict[Skill, tuple[str, ...]]:
     """Return what the model is documented, or told by the server, to be able to do."""
     able = {
-        ModelCapability.REASONING: True,
+        ModelCapability.REASONING: bool(info.reasoning) or bool(family.reasoning),
         ModelCapability.STRUCTURED_OUTPUT: not base,
         ModelCapability.TOOLS: not base and _either(info.tools, family.tools, "bfcl_v3" in family.scores),
         ModelCapability.VISION: _either(info.vision, family.vision, "mmmu" in family.scores),

@@ -15,7 +15,7 @@ from turnout import (
     Skill,
     hookimpl,
 )
-from turnout.weighing import best_of, needed_skills, weigh
+from turnout.weighing import best_of, needed_skills, patience_with, weigh
 from turnout_capability.catalogue import assess, match
 from turnout_capability.describing import described
 
@@ -106,7 +106,7 @@ class Capability:
         if len(candidates) < 2 or request.attempts or (request.prefer_fast and not needs):
             return None
         skills: tuple[Skill, ...] = (ModelCapability.GENERAL, *needs)
-        found = weigh(request, candidates, skills, self._settings.patience)
+        found = weigh(request, candidates, skills, patience_with(needs, self._settings.patience))
         why = f"needs {', '.join(needs)}" if needs else "needs nothing special"
         return best_of(found, why) if found else None
 

@@ -118,7 +118,8 @@ def expected_decode(info: ModelInfo) -> float:
 
 def expected_output(info: ModelInfo) -> float:
     """Return the tokens that it writes for each of an ordinary model: several, when it thinks by default."""
-    return THINKING_FACTOR if info.reasoning and info.reasoning_default not in _SILENT else 1.0
+    told = bool(info.reasoning) and info.reasoning_default not in _SILENT
+    return THINKING_FACTOR if (told if info.thinks is None else info.thinks) else 1.0
 
 
 _SILENT = (None, "none", "off")

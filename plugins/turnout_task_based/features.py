@@ -24,6 +24,7 @@ from turnout_task_based.shapes import (
     SHAPES,
     WORD,
     YEAR,
+    shapes_in,
 )
 
 FIRST_WORDS, LAST_WORDS = 36, 30
@@ -103,7 +104,7 @@ _SETTINGS = (
 
 
 def _shape(layout: Layout, prose: str, words: _Words) -> Iterator[str]:
-    yield from (f"#{name}" for name, pattern in SHAPES.items() if pattern.search(layout.window))
+    yield from (f"#{name}" for name in shapes_in(layout.window))
     yield from {FILE_KINDS[named.lastindex or 0] for named in FILE_NAME.finditer(layout.window)}
     yield f"#code{_share_bin(layout.code_share)}"
     yield f"#length{bisect(_LENGTHS, layout.length)}"
@@ -148,7 +149,9 @@ def _endings(layout: Layout, prose: str) -> Iterator[str]:
 def _figures(layout: Layout) -> Iterator[str]:
     """Say what the characters are; what is absent is no feature, or all would be about absence."""
     window = layout.window
-    digits = sum(map(window.count, "0123456789")) - 4 * len(YEAR.findall(window))
+    digits = sum(map(window.count, "0123456789"))
+    if digits:
+        digits -= 4 * len(YEAR.findall(window))
     yield from _present("#digits", _share_bin(4 * digits / max(len(window), 1)))
     yield from _present("#operators", bisect(_COUNTS, sum(map(window.count, "+*/=^"))))
     if window.islower():

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from functools import cache
+from itertools import chain
 from types import MappingProxyType
 
 READ = 600
@@ -90,6 +91,6 @@ def _by_script(seen: str, letters: int) -> str | None:
 
 def _by_stop_words(lower: str) -> str | None:
     known = _languages()
-    votes = Counter(language for word in _WORD.findall(lower) for language in known.get(word, ()))
+    votes = Counter(chain.from_iterable(known[word] for word in _WORD.findall(lower) if word in known))
     (first, most), (_, next_most) = (*votes.most_common(2), ("", 0), ("", 0))[:2]
     return first if most >= 2 and most > next_most else None

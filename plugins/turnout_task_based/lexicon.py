@@ -6,7 +6,7 @@ was decided by what they mean, not by counting them in a data set.
 """
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 
 from attrs import frozen
@@ -198,6 +198,7 @@ def _lexicon() -> _Lexicon:
     return _Lexicon(words, stems, phrases, re.compile("|".join(map(re.escape, longest_first))))
 
 
+@lru_cache(maxsize=4096)
 def concept_of(word: str) -> str | None:
     """Return what the lower-case *word* is about; None when it says nothing of itself."""
     known = _lexicon()

@@ -7,7 +7,7 @@ from attrs import field, frozen
 from turnout import Candidate, ModelRequest, ModelSelection, Signals, TaskType, hookimpl
 from turnout.names import matches
 from turnout.skills import share
-from turnout.weighing import best_of, needed_skills, weigh
+from turnout.weighing import best_of, needed_skills, patience_with, weigh
 
 PATIENCE: Mapping[TaskType, float] = {
     TaskType.SIMPLE_QUERY: 60.0,
@@ -79,7 +79,9 @@ class TaskBased:
             return ModelSelection(preferred[0], f"{why}: the first of your preferences", preferred[1:])
         if request.prefer_fast:
             return None
-        found = weigh(request, candidates, (task, *needed_skills(request)), self._patience[task])
+        needs = needed_skills(request)
+        patience = patience_with(needs, self._patience[task])
+        found = weigh(request, candidates, (task, *needs), patience)
         return best_of(found, why) if found else None
 
     def _preferred(self, task: TaskType, candidates: Sequence[Candidate]) -> list[str]:

@@ -1,6 +1,7 @@
 """What catches the eye in a prompt: patterns of errors, formulas, lists, forms, files and figures."""
 
 import re
+from collections.abc import Iterator
 from types import MappingProxyType
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+")
@@ -37,7 +38,7 @@ _BOTH = _LINES | _ANY_CASE
 SHAPES = MappingProxyType(
     {
         "trace": re.compile(
-            r"Traceback \(most|Error: |Exception: |Exception in |\n\s+at [\w.$<>/]+[ (]"
+            r"Traceback \(most|Error: |Exception: |Exception in |\n[ \t]+at [\w.$<>/]+[ (]"
             r"|File \"[^\"]+\", line \d|error: |error\[|ERR!|panic: |core dumped|exit code \d|FAILED"
             r"|undefined reference"
         ),
@@ -46,26 +47,26 @@ SHAPES = MappingProxyType(
             r"\$[^$\n]{1,80}\$|\\(?:frac|sqrt|int|sum|le|ge|cdot|times|mathbb|begin|pmod|text|in)\b|\\[(\[]"
         ),
         "formula": re.compile(r"[\dxyzn)]\s?[=+*/^<>≤≥×÷−-]\s?[\dxyzn(]|[√∑∫π²³≤≥∈∀∃]|\b[fgP]\(\w\)"),
-        "options": re.compile(r"^\s*\(?[B-Cb-c][).:]\s", _LINES),
-        "bullets": re.compile(r"^\s*[-*•]\s", _LINES),
-        "numbered": re.compile(r"^\s*\d{1,2}[.)]\s", _LINES),
+        "options": re.compile(r"^[ \t]*\(?[B-Cb-c][).:]\s", _LINES),
+        "bullets": re.compile(r"^[ \t]*[-*•]\s", _LINES),
+        "numbered": re.compile(r"^[ \t]*\d{1,2}[.)]\s", _LINES),
         "labelled": re.compile(
-            r"^\s*[\[#*]*[A-Z][\w /-]{2,30}[\]*]*:(?:\s|$)|^\s*\[[A-Z][\w ]+\]|^#+ ", _LINES
+            r"^[ \t]*[\[#*]*[A-Z][\w /-]{2,30}[\]*]*:(?:\s|$)|^[ \t]*\[[A-Z][\w ]+\]|^#+ ", _LINES
         ),
         "docstring": re.compile(r"\"\"\"|'''|/\*\*"),
         "asserts": re.compile(r"assert\b|expect\("),
-        "doctest": re.compile(r">>> |^\s*(?:example|input|output)s?\b.{0,12}:", _BOTH),
+        "doctest": re.compile(r">>> |^[ \t]*(?:example|input|output)s?\b.{0,12}:", _BOTH),
         "inline": re.compile(r"\w\([^()\n]{0,60}\)\s?[{:;]|=>|[!=]==?|`[^`\n]+`|::|->|\w\.\w+\("),
         "quoted": re.compile(r"[\"“«][^\"”»\n]{60,}"),
         "source": re.compile(
-            r"^\s*(?:\[\d+\]|\(\d+\)|(?:source|doc\w*|chunk|passage|snippet)\s*#?\d+\s*[:.)\]])", _BOTH
+            r"^[ \t]*(?:\[\d+\]|\(\d+\)|(?:source|doc\w*|chunk|passage|snippet)\s*#?\d+\s*[:.)\]])", _BOTH
         ),
         "context": re.compile(
             r"^\W{0,3}(?:context|passage|document|article|text|excerpt|transcript|kontext|contexte)\b.{0,20}:",
             _BOTH,
         ),
         "question": re.compile(r"^\W{0,3}(?:question|q|frage|pregunta|query)\W{0,3}:", _BOTH),
-        "turns": re.compile(r"^\s*(?:user|human|assistant|[A-Z][a-z]+):\s", _LINES),
+        "turns": re.compile(r"^[ \t]*(?:user|human|assistant|[A-Z][a-z]+):\s", _LINES),
         "blank": re.compile(r"_{3,}|\[(?:blank|mask)\]|\.\.\.$", _ANY_CASE),
         "money": re.compile(r"[$€£]\s?\d|\d\s?(?:%|percent\b|usd\b|euros?\b|dollars\b)", _ANY_CASE),
         "unit": re.compile(
@@ -75,3 +76,16 @@ SHAPES = MappingProxyType(
         "clock": re.compile(r"\b\d{1,2}(?::\d\d)?\s?(?:am|pm)\b|\b\d{1,2}:\d\d\b", _ANY_CASE),
     }
 )
+
+_NEEDED = (
+    (re.compile(r"\d"), frozenset({"money", "unit", "clock"})),
+    (re.compile(r"[=+*/^<>≤≥×÷−√∑∫π²³∈∀∃(-]"), frozenset({"formula"})),
+    (re.compile(r"[(=`]|::|->"), frozenset({"inline"})),
+)
+"""What must stand somewhere for the shapes that take longest to look for; most prompts have none of it."""
+
+
+def shapes_in(text: str) -> Iterator[str]:
+    """Yield the names of the shapes that *text* has, in the order of :data:`SHAPES`."""
+    out = {name for sign, names in _NEEDED if sign.search(text) is None for name in names}
+    return (name for name, shape in SHAPES.items() if name not in out and shape.search(text))

@@ -301,3 +301,11 @@ def test_a_model_is_loaded_where_one_of_its_deployments_is() -> None:
     assert merged([cold, warm]).loaded
     assert not merged([cold]).loaded
     assert LoadOptions() == LoadOptions(None, None)
+
+
+def test_a_candidate_is_shown_without_what_it_shares() -> None:
+    """What thousands of candidates share would be written thousands of times, wherever one is logged."""
+    deployments = [a_deployment(f"m{number}") for number in range(500)]
+    shared = {deployment: Estimate() for deployment in deployments}
+    candidate = Candidate(deployments[0].info, (deployments[0],), shared, ({"m0": {}},))
+    assert len(repr(candidate)) < 2000

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.core.inline import a_deployment
 
 from turnout import (
+    Assessment,
     Candidate,
     Estimate,
     ImagePart,
@@ -20,7 +21,7 @@ from turnout import (
     TaskType,
     Tool,
 )
-from turnout.weighing import best_of, needed_skills, weigh
+from turnout.weighing import best_of, needed_skills, patience_with, weigh
 
 CODE, TOOLS = TaskType.CODE_GENERATION, ModelCapability.TOOLS
 SKILLS: dict[str, Skill] = {str(skill): skill for skill in (*TaskType, *ModelCapability)}
@@ -121,3 +122,23 @@ def test_a_selection_says_the_numbers() -> None:
     assert both.reason == "code: quality 0.90 in about 30 s, the best trade of 2"
     alone = best_of(weigh(REQUEST, [slow], (CODE,), 100), "code")
     assert (alone.reason, alone.estimated_duration) == ("code: quality 0.90", None)
+
+
+def test_who_often_fails_is_worth_less() -> None:
+    """A coder whose answers mostly fail loses to a plainer model that is there, and the reason says so."""
+    coder, plain = a_deployment("coder"), a_deployment("plain")
+    known: dict[str, Assessment] = {"coder": {CODE: Quality(0.9, 99)}, "plain": {CODE: Quality(0.6, 99)}}
+    for rate, first in ((1.0, "coder"), (0.4, "plain")):
+        estimates = {coder: Estimate(success_rate=rate), plain: Estimate()}
+        candidates = [Candidate(d.info, (d,), estimates, (known,)) for d in (coder, plain)]
+        found = weigh(REQUEST, candidates, (CODE,), 100)
+        assert found[0].candidate.id == first
+    assert best_of(found[1:], "code").reason == "code: quality 0.90 in under 1 s, succeeds in 40%"
+
+
+def test_needs_ask_for_patience() -> None:
+    """A need raises the patience to its own, and never lowers it."""
+    assert patience_with((), 60.0) == 60.0
+    assert patience_with((CODE,), 60.0) == 60.0
+    assert patience_with((TOOLS, ModelCapability.REASONING), 60.0) == 600.0
+    assert patience_with((TOOLS,), 1000.0) == 1000.0

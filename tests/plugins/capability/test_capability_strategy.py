@@ -195,3 +195,23 @@ def test_sizes_that_a_host_does_not_say_are_filled_in() -> None:
     assert again is not None
     assert all(found.active_parameters == 1 for found in again.values())
     assert Capability(CapabilitySettings(catalogue=False)).describe_models([deployment]) is None
+
+
+def test_a_family_that_thinks_is_known_to_think() -> None:
+    """Servers that list no levels do not say so, and answers take several times as long; the told stands."""
+    plugin = Capability(CapabilitySettings())
+    told_off = evolve(THINKER, reasoning=("off", "on"), reasoning_default="off")
+    facts = {}
+    for info in (THINKER, told_off, GEMMA):
+        [[deployment]] = fleet(info).values()
+        filled = plugin.describe_models([deployment]) or {}
+        facts[info.id, info.reasoning_default] = filled.get(deployment, info).thinks
+    assert facts == {(THINKER.id, None): True, (THINKER.id, "off"): False, (GEMMA.id, None): False}
+
+
+def test_an_effort_never_goes_to_one_that_cannot_reason() -> None:
+    """A coder that does not think is no reasoner, however good it is at all else."""
+    small = ModelInfo("qwen/qwen3-4b", reasoning=("off", "on"), reasoning_default="on")
+    chosen = choose(asked(reasoning_effort="high"), CODER, GEMMA, small)
+    assert chosen is not None
+    assert chosen.model == small.id

@@ -171,3 +171,12 @@ def test_a_long_prompt_costs_no_more_than_a_page(size: int) -> None:
     began = time.process_time()
     assert sum(number * number for number in range(100_000)) > 0
     assert cpu_seconds(text) < time.process_time() - began
+
+
+@pytest.mark.parametrize("filler", ["\n", " \n", "\t\n \n", "(\n", "- ", "a\n"])
+def test_empty_lines_cost_no_more_than_words(filler: str) -> None:
+    """No pattern looks again and again at the same white space."""
+    weights()
+    began = time.process_time()
+    assert sum(number * number for number in range(100_000)) > 0
+    assert cpu_seconds(f"Explain this{filler * 5_000}please", rounds=5) < time.process_time() - began
