@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from loguru import logger
 
 from turnout.clock import now
@@ -30,6 +30,7 @@ CLIENT = "calibration"
 BEHIND = -1
 """Their ``priority``: a person's own requests go first."""
 _SPARE = 32
+_LONGEST_WHY = 500
 _NO_THOUGHT = frozenset({"off", "none"})
 
 
@@ -68,10 +69,14 @@ def subject(deployment: Deployment) -> Subject:
 
 @frozen
 class Taken:
-    """A result with the answer behind it; ``thought`` says that the model turned out to think."""
+    """A result with the answer behind it; ``thought`` says that the model turned out to think.
+
+    ``why`` says in words what was wrong; they may quote the answer or the server, and are for this run alone.
+    """
 
     result: Result
-    text: str | None = None
+    text: str | None = field(default=None, repr=False)
+    why: str = field(default="", repr=False)
     error: LLMError | OSError | None = None
     thought: bool = False
 
@@ -101,7 +106,7 @@ def _is_answer(task: Task, error: LLMError) -> bool:
 
 
 def _wrong(task: Task, of: Subject, error: LLMError) -> Taken:
-    return Taken(evolve(_blank(task, of), error=type(error).__name__, why=error.message[:500]), text="")
+    return Taken(evolve(_blank(task, of), error=type(error).__name__), "", error.message[:_LONGEST_WHY])
 
 
 def _request(task: Task, of: Subject, settings: CalibrationSettings) -> ModelRequest:
@@ -139,8 +144,8 @@ def _blank(task: Task, of: Subject) -> Result:
 def _failed(task: Task, of: Subject, error: LLMError | OSError) -> Taken:
     logger.info("{} was not answered by {}: {}", task.id, of, error)
     words = error.message if isinstance(error, LLMError) else str(error)
-    failed = evolve(_blank(task, of), outcome="failed", error=type(error).__name__, why=words[:500])
-    return Taken(failed, error=error)
+    failed = evolve(_blank(task, of), outcome="failed", error=type(error).__name__)
+    return Taken(failed, why=words[:_LONGEST_WHY], error=error)
 
 
 async def _checked(task: Task, of: Subject, reply: Reply, limits: Limits) -> Taken:
@@ -150,18 +155,21 @@ async def _checked(task: Task, of: Subject, reply: Reply, limits: Limits) -> Tak
     except OSError as error:  # the sandbox does not start: no fault of the model
         return _failed(task, of, error)
     made = [finding for finding in findings if finding is not None]
+    pairs = zip(task.checks, findings, strict=True)
+    wrong = [(check, finding) for check, finding in pairs if finding is not None and finding.score < 1.0]
     known = evolve(
         _blank(task, of),
         at=now().timestamp(),
         seconds=max(reply.timings.total - reply.timings.queue - (reply.timings.load or 0.0), 0.0),
         prompt_tokens=reply.usage.prompt_tokens,
         output_tokens=reply.usage.completion_tokens,
-        why=_why(made, cut=reply.truncated),
+        why=_joined((check.kind for check, _ in wrong), cut=reply.truncated),
     )
+    words = _joined((finding.why for _, finding in wrong), cut=reply.truncated)
     points = sum(finding.score for finding in made)
     if len(made) < len(findings):
-        return Taken(evolve(known, outcome="unjudged", score=points, answer=reply.text), reply.text)
-    return Taken(evolve(known, score=points / len(findings)), reply.text)
+        return Taken(evolve(known, outcome="unjudged", score=points, answer=reply.text), reply.text, words)
+    return Taken(evolve(known, score=points / len(findings)), reply.text, words)
 
 
 async def _look(check: AnyCheck, answer: Answer, limits: Limits) -> Finding | None:
@@ -173,8 +181,8 @@ async def _look(check: AnyCheck, answer: Answer, limits: Limits) -> Finding | No
     return check.look(answer)
 
 
-def _why(findings: Iterable[Finding], *, cut: bool) -> str:
-    wrong = [finding.why for finding in findings if finding.score < 1.0]
-    if wrong and cut:
-        wrong.insert(0, "the answer was cut short")
-    return "; ".join(wrong)[:500]
+def _joined(wrong: Iterable[str], *, cut: bool) -> str:
+    parts = list(dict.fromkeys(wrong))
+    if parts and cut:
+        parts.insert(0, "the answer was cut short")
+    return "; ".join(parts)[:_LONGEST_WHY]

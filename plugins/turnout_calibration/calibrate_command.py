@@ -123,7 +123,7 @@ def _failure(taken: Taken) -> "JSON":
     result = taken.result
     return {
         "host": result.host, "model": result.model, "task": result.task, "error": result.error,
-        "message": result.why,
+        "message": taken.why,
     }  # fmt: skip
 
 

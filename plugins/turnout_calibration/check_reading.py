@@ -77,12 +77,20 @@ def _judged(wanted: JSON) -> Judged:
 def _count(what: str) -> Callable[[JSON], Count]:
     def build(wanted: JSON) -> Count:
         if isinstance(wanted, int) and not isinstance(wanted, bool):
-            return Count(what, wanted, wanted)
+            return _possible(Count(what, wanted, wanted))
         fields = an_object(wanted, {"least", "most"})
         most = None if fields.get("most") is None else int(number(fields, "most", 0))
-        return Count(what, int(number(fields, "least", 0)), most)
+        least = 0 if fields.get("least") is None else int(number(fields, "least", 0))
+        return _possible(Count(what, least, most))
 
     return build
+
+
+def _possible(wanted: Count) -> Count:
+    if wanted.most is not None and not 0 <= wanted.least <= wanted.most:
+        message = f"no answer has at least {wanted.least} and at most {wanted.most}"
+        raise ValueError(message)
+    return wanted
 
 
 def _order(wanted: JSON) -> InOrder:

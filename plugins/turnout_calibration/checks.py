@@ -6,7 +6,7 @@ Every check is a frozen value with a method ``look`` that never raises, whatever
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from attrs import field, frozen
 
@@ -39,7 +39,11 @@ class Finding:
 
 
 class Check(Protocol):
-    """Looks at an answer; without any effect, and without ever raising."""
+    """Looks at an answer; without any effect, and without ever raising. ``kind`` is its key in a file."""
+
+    @property
+    def kind(self) -> str:
+        """Return the key by which it is written."""
 
     def look(self, answer: Answer) -> Finding:
         """Return the score, and why it is less than 1."""
@@ -87,6 +91,7 @@ def _numbers(text: str) -> set[float]:
 class Equals:
     """The whole answer is one of ``texts``, apart from case, space, surrounding quotes and a final stop."""
 
+    kind: ClassVar[str] = "equals"
     texts: tuple[str, ...]
 
     def look(self, answer: Answer) -> Finding:
@@ -102,6 +107,7 @@ class FinalAnswer:
     A number counts by its value, and may have a unit: ``1,200.0 m`` is ``1200``.
     """
 
+    kind: ClassVar[str] = "answer"
     texts: tuple[str, ...]
 
     def look(self, answer: Answer) -> Finding:
@@ -126,6 +132,7 @@ def final(text: str) -> str:
 class Contains:
     """The answer contains all of ``texts``, apart from case and the kind of space between words."""
 
+    kind: ClassVar[str] = "contains"
     texts: tuple[str, ...]
 
     def look(self, answer: Answer) -> Finding:
@@ -139,6 +146,7 @@ class Contains:
 class Absent:
     """The answer contains none of ``texts``."""
 
+    kind: ClassVar[str] = "absent"
     texts: tuple[str, ...]
 
     def look(self, answer: Answer) -> Finding:
@@ -152,6 +160,7 @@ class Absent:
 class Matches:
     """The regular expression is found in the answer; ``^`` and ``$`` are the ends of a line."""
 
+    kind: ClassVar[str] = "regex"
     pattern: re.Pattern[str]
 
     def look(self, answer: Answer) -> Finding:
@@ -167,6 +176,11 @@ class Count:
     what: str
     least: int = 0
     most: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """Return what is counted."""
+        return self.what
 
     def look(self, answer: Answer) -> Finding:
         """Count."""
@@ -195,6 +209,7 @@ def lines(text: str) -> list[str]:
 class InOrder:
     """The final answer names every one of ``items`` once, each ``before`` pair in that order."""
 
+    kind: ClassVar[str] = "order"
     items: tuple[str, ...]
     before: tuple[tuple[str, str], ...] = field(default=())
 

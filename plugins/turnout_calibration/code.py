@@ -3,6 +3,7 @@
 import ast
 import re
 import warnings
+from typing import ClassVar
 
 from attrs import frozen
 
@@ -37,6 +38,7 @@ def _defines(code: str) -> bool:
 class PassesTests:
     """The answer's Python code passes ``tests``, which see its names."""
 
+    kind: ClassVar[str] = "code"
     tests: str
 
     async def run(self, answer: Answer, limits: Limits) -> Finding:
@@ -49,5 +51,6 @@ class PassesTests:
 class Judged:
     """Another model says how well the answer meets ``criteria``: ``model``, else ``--judge``."""
 
+    kind: ClassVar[str] = "judge"
     criteria: str
     model: str | None = None

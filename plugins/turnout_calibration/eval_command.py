@@ -1,6 +1,6 @@
 """``turnout eval``: a person's own prompts, asked of several models, checked and compared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from turnout_calibration.results import Place
 from turnout_calibration.running import Examination
 from turnout_calibration.settings import CalibrationSettings
 from turnout_calibration.tasks import Task
-from turnout_calibration.verdicts import COLUMNS, Verdicts
+from turnout_calibration.verdicts import COLUMNS, Verdicts, check_writable
 
 if TYPE_CHECKING:
     from turnout.messages import JSON
@@ -47,7 +47,9 @@ class Wanted:
 
 
 def run(app: App, settings: CalibrationSettings, ledger: Ledger, wanted: Wanted) -> None:
-    """Read, choose, ask, judge and report; raises ``LLMError`` for a file that is not valid."""
+    """Read, choose, ask, judge and report; raises ``LLMError`` for a file that cannot be used."""
+    for path in filter(None, (wanted.results, wanted.table)):
+        check_writable(path)
     tasks = read_file(wanted.file, wanted.judge)
     _check_code(tasks, settings)
     with app.session() as session, app.out.waiting() as display:
@@ -78,6 +80,7 @@ class Evaluation:
         self._places: list[Place] = []
         self._missing: Sequence[Missing] = ()
         self._judges: Sequence[LLMError] = ()
+        self._reasons: Mapping[str, str] = {}
 
     def run(self, session: Session, display: Display) -> None:
         """Ask what is not done yet, then judge what is open."""
@@ -94,6 +97,7 @@ class Evaluation:
         bench = Bench(router, self._ledger, display, wanted.judge, settings)
         session.run(bench.run(waiting(self._ledger, self._tasks, self._places)))
         self._missing, self._judges = examination.missing, bench.errors
+        self._reasons = bench.reasons
 
     def report(self) -> None:
         """Print and write what was found; the exit code says whether something is missing."""
@@ -125,7 +129,13 @@ class Evaluation:
                 if result is not None and result.outcome == "scored":
                     results.setdefault(place, {})[task.fingerprint] = result
         answers = {taken.result.key: taken.text for taken in self._seen if taken.text is not None}
-        return Verdicts(self._tasks, results, answers)
+        return Verdicts(self._tasks, results, answers, self._words())
+
+    def _words(self) -> Mapping[str, str]:
+        """Return what was wrong with the answers of this run, by the key of their result."""
+        seen = {taken.result.key: taken.why for taken in self._seen}
+        keys = dict.fromkeys((*seen, *self._reasons))
+        return {key: "; ".join(filter(None, (seen.get(key), self._reasons.get(key)))) for key in keys}
 
     def _nothing(self) -> LLMError:
         """Say why there is nothing to report."""

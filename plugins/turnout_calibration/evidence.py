@@ -39,7 +39,7 @@ class Evidence:
     def __init__(self, fading: Fading) -> None:
         self._fading = fading
         self._results: dict[str, dict[tuple[Place, str], Result]] = {}
-        self._ratings: dict[str, list[Rating]] = {}
+        self._ratings: dict[str, dict[str, Rating]] = {}
         self._asked: Mapping[str, Sequence[Deployment]] | None = None
         self._answer = _NOTHING
         self._by_deployments: dict[tuple[Deployment, ...], Assessments] = {}
@@ -53,8 +53,10 @@ class Evidence:
             self._forget()
 
     def rate(self, rating: Rating) -> None:
-        """Take a rating."""
-        self._ratings.setdefault(rating.model, []).append(rating)
+        """Take a rating, in place of an older one of the same request."""
+        for rated in self._ratings.values():
+            rated.pop(rating.request, None)
+        self._ratings.setdefault(rating.model, {})[rating.request] = rating
         self._forget()
 
     def newest(self, place: Place, fingerprint: str) -> Result | None:
@@ -111,7 +113,7 @@ class Evidence:
         return {skill: _quality(points, total) for skill, (points, total) in sums.items() if total > 0}
 
     def _rated(self, model: str, at: float) -> Iterator[tuple[float, Mapping[Skill, float]]]:
-        for rating in self._ratings.get(model, ()):
+        for rating in self._ratings.get(model, {}).values():
             yield rating.score, {rating.skill: self._fading.of(at - rating.at)}
 
     def _tasks(

@@ -10,6 +10,7 @@ from turnout.router import Router
 from turnout.types import ModelRequest
 from turnout.verbs import Display
 from turnout_calibration.asking import BEHIND, CLIENT
+from turnout_calibration.code import Judged
 from turnout_calibration.ledger import Ledger
 from turnout_calibration.results import Place, Result
 from turnout_calibration.settings import CalibrationSettings
@@ -63,7 +64,10 @@ def waiting(ledger: Ledger, tasks: Sequence[Task], places: Iterable[Place]) -> l
 
 @define(eq=False)
 class Bench:
-    """Judges what is open: ``judge`` does, where a check names none. ``errors`` are the judges' own."""
+    """Judges what is open: ``judge`` does, where a check names none. ``errors`` are the judges' own.
+
+    ``reasons`` is what they say of each result, by its key: words about an answer, which are not kept.
+    """
 
     router: Router
     ledger: Ledger
@@ -71,6 +75,7 @@ class Bench:
     judge: str | None
     settings: CalibrationSettings
     errors: list[LLMError] = field(factory=list)
+    reasons: dict[str, str] = field(factory=dict)
 
     async def run(self, cases: Sequence[Open]) -> None:
         """Judge one after the other, those of one judge together; one that fails stays open."""
@@ -92,7 +97,8 @@ class Bench:
             points += score
             if score < 1.0:
                 reasons.append(f"{model}: {reason}")
-        why = "; ".join([result.why, *reasons] if result.why else reasons)[:500]
+        self.reasons[result.key] = "; ".join(reasons)[:500]
+        why = "; ".join(filter(None, [result.why, Judged.kind if reasons else ""]))
         settled = evolve(result, outcome="scored", score=points / len(case.task.checks), why=why, answer=None)
         await self.ledger.record(settled)
 

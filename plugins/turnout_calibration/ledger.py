@@ -11,6 +11,7 @@ from turnout.clock import now
 from turnout.store import Store, data_path, open_store
 from turnout_calibration.evidence import Evidence, Fading
 from turnout_calibration.results import (
+    FORGET,
     INSERT,
     INSERT_RATING,
     INSERT_RENEWAL,
@@ -24,6 +25,7 @@ from turnout_calibration.results import (
     prune,
     rating_cells,
     read,
+    sound,
 )
 from turnout_calibration.settings import CalibrationSettings
 
@@ -49,15 +51,22 @@ class Ledger:
         """Open the store, and learn what it knows."""
         if self._path == MEMORY:
             return
+        if self._path.is_dir():
+            self._warn(f"calibration: {self._path} is a folder. Results are kept in memory only.")
+            return
         keep = partial(prune, rows=self._keep_rows)
         opened = await asyncio.to_thread(
             open_store, self._path, MIGRATIONS, read, name="calibration", prune=keep,
             meanwhile="Results are kept",
         )  # fmt: skip
-        self._store, self._warning = opened.store, opened.warning
+        self._store = opened.store
         if opened.warning is not None:
-            logger.warning("{}", opened.warning)
+            self._warn(opened.warning)
         self._remember(opened.history or History())
+
+    def _warn(self, warning: str) -> None:
+        self._warning = warning
+        logger.warning("{}", warning)
 
     def _remember(self, history: History) -> None:
         for result in history.results:
@@ -77,6 +86,8 @@ class Ledger:
         self.evidence.add(result)
         if self._store is not None:
             self._store.append(INSERT, [cells(result)])
+            if result.outcome != "failed":  # an older answer waits for no judge any more
+                self._store.append(FORGET, [(*map(sound, result.place), result.fingerprint, result.key)])
             await asyncio.to_thread(self._store.flush)
 
     def rate(self, rating: Rating) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from turnout.clock import now
 from turnout.fleet import Deployment
 from turnout.markers import hookimpl
@@ -44,10 +46,15 @@ class Calibration:
 
     @hookimpl
     def record_feedback(self, feedback: Feedback) -> None:
-        """Count a rating as one trial of its task type; of one without, as one of general use."""
+        """Count a rating as one trial of its task type; of one without, as one of general use.
+
+        Whoever rates the same answer again has changed their mind: the last rating counts.
+        """
         if feedback.model:
             skill = feedback.task_type or ModelCapability.GENERAL
-            self.ledger.rate(Rating(feedback.timestamp, feedback.model, skill, feedback.score))
+            rating = Rating(feedback.timestamp, feedback.model, skill, feedback.score)
+            known = feedback.request_id
+            self.ledger.rate(evolve(rating, request=known) if known else rating)
 
     @hookimpl
     def report_stats(self) -> Mapping[str, JSON]:

@@ -27,7 +27,8 @@ class Result:
     """One task on one deployment. Seconds are those of the answer, without queue and load.
 
     ``score`` is from 0 to 1; of what is ``unjudged`` it is the sum of the checks made so far, and ``answer``
-    what is to be judged. ``why`` says what was wrong. ``at`` is in seconds since the epoch.
+    what is to be judged. ``why`` names the checks that did not hold, and ``error`` the class of an error: no
+    words of an answer, a judge or a server. ``at`` is in seconds since the epoch.
     """
 
     key: str = field(factory=lambda: secrets.token_hex(8))
@@ -63,12 +64,13 @@ class Result:
 
 @frozen
 class Rating:
-    """What a person thought of an answer."""
+    """What a person thought of an answer: that of ``request``, whose last rating is the one that counts."""
 
     at: float
     model: str
     skill: Skill
     score: float
+    request: str = field(factory=lambda: secrets.token_hex(8))
 
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -111,13 +113,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (host, model, quantization, source)
         )""",
     ),
+    (
+        "PRAGMA secure_delete = ON",
+        "UPDATE results SET why = ''",  # it could quote answers
+        "ALTER TABLE ratings ADD COLUMN request TEXT NOT NULL DEFAULT ''",
+        "UPDATE ratings SET request = 'rating ' || id",
+        "CREATE UNIQUE INDEX ratings_by_request ON ratings (request)",
+    ),
 )
 """Statements that lead from each schema version to the next. Append; never change one that was released."""
 
 COLUMNS = tuple(one.name for one in fields(Result))
 # ruff: noqa: S608  (the statements are made of the constants above)
 INSERT = f"INSERT OR REPLACE INTO results ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-INSERT_RATING = "INSERT INTO ratings (at, model, skill, score) VALUES (?, ?, ?, ?)"
+FORGET = """UPDATE results SET answer = NULL WHERE answer IS NOT NULL
+AND host = ? AND model = ? AND quantization = ? AND fingerprint = ? AND key != ?"""
+INSERT_RATING = "INSERT OR REPLACE INTO ratings (at, model, skill, score, request) VALUES (?, ?, ?, ?, ?)"
 INSERT_RENEWAL = """INSERT OR REPLACE INTO renewals (host, model, quantization, source, at)
 VALUES (?, ?, ?, ?, ?)"""
 # The other columns of a row with max() are those of the row that has it: https://sqlite.org/lang_select.html
@@ -137,27 +148,33 @@ class History:
 
 
 def cells(result: Result) -> Row:
-    """Return *result* as a row, lone surrogates replaced: SQLite cannot hold them."""
+    """Return *result* as a row."""
     skills = json.dumps({str(skill): weight for skill, weight in result.skills.items()})
     values = (skills if name == "skills" else getattr(result, name) for name in COLUMNS)
-    return tuple(_sound(value) if isinstance(value, str) else value for value in values)
+    return tuple(sound(value) if isinstance(value, str) else value for value in values)
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
+    """Return *text* with its lone surrogates replaced: SQLite cannot hold them."""
     return text.encode("utf-8", "replace").decode()
 
 
 def rating_cells(rating: Rating) -> Row:
     """Return *rating* as a row."""
-    return rating.at, _sound(rating.model), str(rating.skill), rating.score
+    return rating.at, sound(rating.model), str(rating.skill), rating.score, sound(rating.request)
 
 
 def read(connection: sqlite3.Connection) -> History:
-    """Read what counts."""
+    """Read what counts; from now on what is deleted or replaced is overwritten in the file too."""
+    connection.execute("PRAGMA secure_delete = ON")
     known: dict[str, Mapping[Skill, float]] = {}
     results = tuple(_result(row, known) for row in connection.execute(NEWEST))
-    rows = connection.execute("SELECT at, model, skill, score FROM ratings ORDER BY id")
-    ratings = (Rating(at, model, SKILLS[name], score) for at, model, name, score in rows if name in SKILLS)
+    rows = connection.execute("SELECT at, model, skill, score, request FROM ratings ORDER BY id")
+    ratings = (
+        Rating(at, model, SKILLS[name], score, request)
+        for at, model, name, score, request in rows
+        if name in SKILLS
+    )
     return History(results, tuple(ratings), dict(_renewals(connection)))
 
 

@@ -1,10 +1,10 @@
 """Code that a model wrote, run with its tests in a process of its own.
 
 What holds, and where, is said in ``docs/how-to/know-your-models.md``. In short: on Linux (x86-64 and ARM64)
-the kernel refuses network, processes, threads and every change to a file; elsewhere an audit hook does, which
-stops accidents and not an attack (PEP 578 says so itself). Time, memory and output are bounded everywhere but
-memory on Windows. It is a fence around what models write, not around what an attacker writes: such code could
-make its tests pass.
+the kernel refuses network, processes, threads and every change to a file, and where it cannot no code is run;
+elsewhere an audit hook does, which stops accidents and not an attack (PEP 578 says so itself). Time, memory
+and output are bounded everywhere but memory on Windows. It is a fence around what models write, not around
+what an attacker writes: such code could make its tests pass.
 """
 
 import asyncio
@@ -52,9 +52,10 @@ _DEFAULTS = Limits()
 
 
 async def run(code: str, tests: str, limits: Limits = _DEFAULTS) -> Outcome:
-    """Run *code*, then *tests* among its names; raises ``OSError`` where no such process can be started.
+    """Run *code*, then *tests* among its names: one that does not hold raises ``AssertionError``.
 
-    A test that does not hold raises ``AssertionError``. Cancelled, the process ends with it.
+    Cancelled, the process ends with it. Raises ``OSError`` where no such process can be started, and on Linux
+    where the kernel does not fence it in.
     """
     job = {
         "code": code,
@@ -110,6 +111,12 @@ async def _exchange(process: asyncio.subprocess.Process, job: bytes) -> bytes:
 
 
 def _outcome(said: bytes, code: int) -> Outcome:
+    if said == b"!":
+        message = (
+            "this kernel does not fence code in (seccomp), so no code that models write is run here; "
+            "`[calibration] run_code = false` leaves out what needs that"
+        )
+        raise OSError(message)
     if not said.startswith(b"."):
         message = f"the process that runs code does not start (exit code {code})"
         raise OSError(message)

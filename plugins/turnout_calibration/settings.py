@@ -8,12 +8,20 @@ from attrs import Attribute, field, frozen, validators
 if TYPE_CHECKING:
     from turnout_calibration.sandbox import Limits
 
-_at_least_one = validators.ge(1)
+MOST = 2**63
+"""No number is as large: SQLite and the kernel take none."""
+_at_least_one = (validators.ge(1), validators.lt(MOST))
 
 
 def _above_zero(_: object, attribute: "Attribute[float]", value: float) -> None:
-    if not value > 0:  # NaN too
-        message = f"'{attribute.name}' must be above 0, not {value:g}"
+    if not 0 < value < MOST:  # NaN too
+        message = f"'{attribute.name}' must be above 0 and below 2**63, not {value:g}"
+        raise ValueError(message)
+
+
+def _a_file(_: object, attribute: "Attribute[Path | None]", value: Path | None) -> None:
+    if value is not None and value.name in {"", ".."}:
+        message = f"'{attribute.name}' must name a file, and {str(value)!r} is a folder"
         raise ValueError(message)
 
 
@@ -27,18 +35,18 @@ class CalibrationSettings:
     question. ``thinking_tokens`` is what a model that reasons may write before its answer.
     ``longest_recall`` is the longest text that is asked about, in tokens. ``run_code`` false runs no code
     that models write, and leaves out what needs that. ``code_seconds`` (of CPU) and ``code_memory_mb`` bound
-    what such code may use. ``keep_rows`` bounds the file.
+    what such code may use: at most a day and a TiB. ``keep_rows`` bounds the file.
     """
 
-    path: Path | None = None
+    path: Path | None = field(default=None, validator=_a_file)
     half_life_days: float = field(default=90.0, validator=_above_zero)
     own_weight: float = field(default=3.0, validator=_above_zero)
     timeout: float = field(default=300.0, validator=_above_zero)
     thinking_tokens: int = field(default=4096, validator=_at_least_one)
     longest_recall: int = field(default=30_000, validator=_at_least_one)
     run_code: bool = True
-    code_seconds: float = field(default=5.0, validator=_above_zero)
-    code_memory_mb: int = field(default=512, validator=validators.ge(64))
+    code_seconds: float = field(default=5.0, validator=(_above_zero, validators.le(86_400)))
+    code_memory_mb: int = field(default=512, validator=(validators.ge(64), validators.le(1_048_576)))
     keep_rows: int = field(default=50_000, validator=_at_least_one)
 
     @property

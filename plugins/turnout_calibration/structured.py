@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from attrs import field, frozen
 
@@ -44,6 +45,7 @@ def problem(value: JSON, schema: Mapping[str, JSON]) -> str:
 class FitsSchema:
     """The answer is JSON that is valid under ``schema``; one fenced block around it does no harm."""
 
+    kind: ClassVar[str] = "schema"
     schema: JSONObject = field(hash=False)
 
     def look(self, answer: Answer) -> Finding:
@@ -59,6 +61,7 @@ class FitsSchema:
 class HasValues:
     """The answer is JSON that has these ``values``; what else it has does not matter."""
 
+    kind: ClassVar[str] = "json"
     values: JSON = field(hash=False)
 
     def look(self, answer: Answer) -> Finding:
@@ -100,6 +103,7 @@ class Calls:
     They must be valid under the tool's own schema, where ``tools`` has it.
     """
 
+    kind: ClassVar[str] = "call"
     name: str
     arguments: JSONObject = field(factory=dict, hash=False)
     tools: Sequence[Tool] = field(default=(), hash=False)
@@ -124,6 +128,8 @@ class Calls:
 @frozen
 class CallsNothing:
     """The model answers in words, and calls no tool."""
+
+    kind: ClassVar[str] = "no_call"
 
     def look(self, answer: Answer) -> Finding:
         """See whether there are calls."""

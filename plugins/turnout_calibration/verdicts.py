@@ -2,11 +2,15 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from attrs import field, frozen
 
+from turnout.errors import LLMValidationError
 from turnout.messages import JSONObject
 from turnout_calibration.compare import Comparison, Interval, compared, wilson
 from turnout_calibration.results import Place, Result
@@ -50,11 +54,16 @@ class Standing:
 
 @frozen
 class Verdicts:
-    """The results of ``tasks``, by place and task; ``answers`` are those of this run, by result."""
+    """The results of ``tasks``, by place and task.
+
+    ``answers`` are those of this run, by the key of their result, and ``reasons`` says in words what was
+    wrong with them.
+    """
 
     tasks: Sequence[Task]
     results: Mapping[Place, Mapping[str, Result]]
     answers: Mapping[str, str] = field(factory=dict, repr=False)
+    reasons: Mapping[str, str] = field(factory=dict, repr=False)
 
     def standings(self, tasks: Iterable[Task] | None = None) -> list[Standing]:
         """Return how each place stands, the best first; only over *tasks*, where they are given."""
@@ -104,8 +113,11 @@ class Verdicts:
     # --- files ----------------------------------------------------------------------------------------
 
     def write_results(self, path: Path) -> None:
-        """Write a JSON line for each result; the answer is there only where it was given in this run."""
-        with path.open("w", encoding="utf-8", errors="replace") as file:
+        """Write a JSON line for each result; the answer is there only where it was given in this run.
+
+        Raises ``LLMValidationError`` where the file cannot be written.
+        """
+        with _writing(path) as file:
             for place, task, result in self._each():
                 file.write(json.dumps(self._line(place, task, result), ensure_ascii=False) + "\n")
 
@@ -124,7 +136,7 @@ class Verdicts:
             "quantization": quantization or None,
             "score": round(result.score, 4),
             "passed": result.passed,
-            "why": result.why,
+            "why": self.reasons.get(result.key) or result.why,
             "seconds": round(result.seconds, 3),
             "prompt_tokens": result.prompt_tokens,
             "output_tokens": result.output_tokens,
@@ -135,11 +147,11 @@ class Verdicts:
         """Write prompts × models as CSV, for ``turnout replay`` and strategies that learn from files.
 
         Columns ``score:<model>``, ``out_tokens:<model>``, ``seconds:<model>``; of a model that is on several
-        hosts the mean.
+        hosts the mean. Raises ``LLMValidationError`` where the file cannot be written.
         """
         models = list(dict.fromkeys(model for _, model, _ in self.results))
         kinds = ("score", "out_tokens", "seconds")
-        with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        with _writing(path, newline="") as file:
             writer = csv.writer(file)
             columns = [f"{kind}:{model}" for model in models for kind in kinds]
             writer.writerow(["id", "task", "prompt", *columns])
@@ -161,6 +173,27 @@ class Verdicts:
             f"{sum(one.output_tokens for one in found) / number:.0f}",
             f"{sum(one.seconds for one in found) / number:.3f}",
         )
+
+
+def check_writable(path: Path) -> None:
+    """Raise ``LLMValidationError`` where no file can be written at *path*, before the work for it begins."""
+    if not path.parent.is_dir():
+        raise _unwritable(path, f"there is no folder {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise _unwritable(path, "permission denied")
+
+
+@contextmanager
+def _writing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+    try:
+        with path.open("w", encoding="utf-8", errors="replace", newline=newline) as file:
+            yield file
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error), error) from error
+
+
+def _unwritable(path: Path, why: str, error: OSError | None = None) -> LLMValidationError:
+    return LLMValidationError(f"cannot write {path}: {why}", error)
 
 
 def _standing(place: Place, found: Mapping[str, Result], tasks: Sequence[Task]) -> Standing | None:

@@ -71,10 +71,7 @@ def _long_fields() -> Iterator[None]:
 
 
 def _parsed(name: str, table: "csv.DictReader[str]") -> DataFile:
-    columns = [column for column in table.fieldnames or () if column.startswith(SCORE)]
-    if "prompt" not in (table.fieldnames or ()) or not columns:
-        message = f"{name} has no column `prompt`, or no column `{SCORE}<model>`"
-        raise DataFileError(message, advice="Its first line names the columns.")
+    columns = _score_columns(name, table.fieldnames or ())
     rows: list[Scored] = []
     contaminated = incomplete = 0
     for number, row in enumerate(table, start=2):
@@ -89,6 +86,21 @@ def _parsed(name: str, table: "csv.DictReader[str]") -> DataFile:
         raise DataFileError(message)
     models = tuple(column.removeprefix(SCORE) for column in columns)
     return DataFile(name, models, tuple(rows), contaminated, incomplete)
+
+
+def _score_columns(name: str, header: Sequence[str]) -> list[str]:
+    """Return the columns of scores; raises ``DataFileError`` where one is missing, or there twice."""
+    columns = [column for column in header if column.startswith(SCORE)]
+    message = ""
+    if "prompt" not in header or not columns:
+        message = f"{name} has no column `prompt`, or no column `{SCORE}<model>`"
+    read = ("id", "prompt", "contaminated", *columns)
+    twice = next((column for column in read if header.count(column) > 1), None)
+    if twice is not None:
+        message = f"{name} has more than one column `{twice}`"
+    if message:
+        raise DataFileError(message, advice="Its first line names the columns.")
+    return columns
 
 
 def _scored(name: str, number: int, row: Mapping[str, str | None], columns: Sequence[str]) -> Scored:

@@ -1,6 +1,6 @@
 """``turnout explain``: a whole decision as tables, and a list of the recent ones."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from turnout.fleet import Candidate, Deployment
 from turnout.skills import Quality
@@ -9,7 +9,17 @@ from turnout.verbs import Output
 from turnout_decisions.facts import RequestFacts
 from turnout_decisions.journal import Entry, LoggedDecision, Page
 from turnout_decisions.tries import Tried
-from turnout_decisions.words import UNKNOWN, count, plural, reward, seconds, share, when
+from turnout_decisions.words import (
+    UNKNOWN,
+    count,
+    harmless,
+    harmless_rows,
+    plural,
+    rating,
+    seconds,
+    share,
+    when,
+)
 
 SHORT_ID = 8
 
@@ -29,17 +39,17 @@ def show(page: Page, out: Output) -> None:
 def _decision(entry: Entry, out: Output, which: str) -> None:
     decision = entry.decision
     chosen = decision.selection
-    out.line(f"Request {decision.id}, {when(decision.at)}{which}")
-    out.line(f"{chosen.model}: {chosen.reason or 'no reason given'}")
-    out.line(f"chosen by {chosen.strategy_used or 'nobody'}, {_chance(chosen.propensity)}")
-    out.table(("FACT", "VALUE"), list(_facts(decision.facts)), title="\nRequest")
+    out.line(harmless(f"Request {decision.id}, {when(decision.at)}{which}"))
+    out.line(harmless(f"{chosen.model}: {chosen.reason or 'no reason given'}"))
+    out.line(harmless(f"chosen by {chosen.strategy_used or 'nobody'}, {_chance(chosen.propensity)}"))
+    out.table(("FACT", "VALUE"), harmless_rows(_facts(decision.facts)), title="\nRequest")
     _candidates(decision, out)
     if chosen.explanation.verdicts:
         rows = [(one.strategy, one.outcome, one.detail) for one in chosen.explanation.verdicts]
-        out.table(("STRATEGY", "SAID", "WHY"), rows, title="\nStrategies, in the order asked")
+        out.table(("STRATEGY", "SAID", "WHY"), harmless_rows(rows), title="\nStrategies, in the order asked")
     if chosen.explanation.ineligible:
         left_out = [(one.model, one.host, one.reason) for one in chosen.explanation.ineligible]
-        out.table(("MODEL", "HOST", "REASON"), left_out, title="\nLeft out")
+        out.table(("MODEL", "HOST", "REASON"), harmless_rows(left_out), title="\nLeft out")
 
 
 def _chance(propensity: float) -> str:
@@ -87,7 +97,7 @@ def _candidates(decision: LoggedDecision, out: Output) -> None:
         "MODEL", "HOST", "LOADED", ">CONTEXT", ">SLOTS",
         ">EXPECTED", ">QUEUE", ">LOAD", ">WELL", ">MEASURED", ">QUALITY",
     )  # fmt: skip
-    out.table(columns, list(_rows(decision)), title="\nCandidates, with what was known then")
+    out.table(columns, harmless_rows(_rows(decision)), title="\nCandidates, with what was known then")
 
 
 def _rows(decision: LoggedDecision) -> Iterator[tuple[str, ...]]:
@@ -130,16 +140,18 @@ def _aftermath(entry: Entry, following: RequestFacts | None, out: Output) -> Non
     columns = ("MODEL", "HOST", "OUTCOME", ">QUEUE", ">LOAD", ">FIRST", ">TOOK", ">IN", ">OUT", ">TOKENS/S")
     failed = tried_after(entry.decision.facts, following)
     if entry.outcomes:
-        out.table(columns, [_outcome(one) for one in entry.outcomes], title="\nWhat became of it")
+        rows = harmless_rows(_outcome(one) for one in entry.outcomes)
+        out.table(columns, rows, title="\nWhat became of it")
     elif failed:
-        rows = [(one.model, one.host, one.error, seconds(one.duration_seconds)) for one in failed]
+        rows = harmless_rows(
+            (one.model, one.host, one.error, seconds(one.duration_seconds)) for one in failed
+        )
         out.table(("MODEL", "HOST", "OUTCOME", ">TOOK"), rows, title="\nWhat became of it")
     else:
         out.line("\nWhat became of it is not known: it is under way, or ended before it was sent.")
     if entry.ratings:
-        out.table(
-            ("RATED", "WHEN", "COMMENT"), [_rating(one) for one in entry.ratings], title="\nRatings"
-        )
+        rows = harmless_rows(_rating(one) for one in entry.ratings)
+        out.table(("RATED", "WHEN", "COMMENT"), rows, title="\nRatings")
 
 
 def tried_after(facts: RequestFacts, following: RequestFacts | None) -> Sequence[Tried]:
@@ -171,31 +183,47 @@ def outcome(metrics: ExecutionMetrics) -> str:
 
 
 def _rating(one: Feedback) -> tuple[str, str, str]:
-    return f"{one.score:.2f}", when(one.timestamp), one.comment
+    return rating(one.score), when(one.timestamp), one.comment
 
 
 def show_list(page: Page, out: Output) -> None:
     """Show the decisions of a page, the newest first, one line each."""
     columns = ("WHEN", "ID", "TASK", "MODEL", "STRATEGY", "OUTCOME", ">TOOK", ">RATED")
     if page.entries:
-        out.table(columns, [_line(entry) for entry in reversed(page.entries)])
+        ids = {entry.decision.id for entry in page.entries}
+        lines = (_line(entry, _short(entry.decision.id, ids)) for entry in reversed(page.entries))
+        out.table(columns, harmless_rows(lines))
     else:
         out.say("No decision has been logged yet: ask something first.")
-    say_unreadable(page, out)
+    say_left_out(page, out)
 
 
-def _line(entry: Entry) -> tuple[str, ...]:
+def _short(request_id: str, ids: Iterable[str]) -> str:
+    """Return the beginning of an id, or all of it where another of *ids* begins alike."""
+    short = request_id[:SHORT_ID]
+    return short if sum(one.startswith(short) for one in ids) == 1 else request_id
+
+
+def _line(entry: Entry, short: str) -> tuple[str, ...]:
     decision, last = entry.decision, entry.outcomes[-1] if entry.outcomes else None
     return (
         when(decision.at),
-        decision.id[:SHORT_ID],
+        short,
         str(decision.task_type or UNKNOWN),
         decision.selection.model,
         decision.selection.strategy_used,
         UNKNOWN if last is None else outcome(last),
         seconds(None if last is None else last.duration_seconds),
-        reward(entry.ratings[-1].score if entry.ratings else None),
+        rating(entry.ratings[-1].score if entry.ratings else None),
     )
+
+
+def say_left_out(page: Page, out: Output) -> None:
+    """Say how much of the log is not here, and why."""
+    if page.unseen:
+        left_out = plural(page.unseen, "decision")
+        out.note(f"{left_out} left out: nobody was shown the answers of probes and copies. --all has them.")
+    say_unreadable(page, out)
 
 
 def say_unreadable(page: Page, out: Output) -> None:

@@ -20,6 +20,8 @@ from turnout_decisions.facts import RequestFacts, facts_of, request_of
 from turnout_decisions.noted import Made, Noted
 
 T = TypeVar("T")
+UNSEEN = frozenset({"calibration", "shadow"})
+"""The ``client`` of requests whose answers nobody is shown: probes, copies, and what a model asks itself."""
 
 
 @frozen(eq=False)
@@ -38,6 +40,11 @@ class LoggedDecision:
     def id(self) -> str:
         """The id of the request."""
         return self.facts.id
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nobody was shown the answer; see :data:`UNSEEN`."""
+        return self.facts.client in UNSEEN
 
     @property
     def task_type(self) -> TaskType | None:
@@ -110,21 +117,31 @@ class Entry:
 class Page:
     """A part of the log, oldest first, and how many rows of it could not be read.
 
-    ``newer`` counts those that a newer turnout has written.
+    ``newer`` counts those that a newer turnout has written, ``unseen`` the decisions that were passed over
+    because nobody was shown the answer.
     """
 
     entries: tuple[Entry, ...] = ()
     unreadable: int = 0
     newer: int = 0
+    unseen: int = 0
 
 
 @frozen
 class Wanted:
-    """Which decisions: the newest ``limit`` (None: all) that were made since ``since`` (epoch seconds)."""
+    """Which decisions: the newest ``limit`` (None: all) that were made since ``since`` (epoch seconds).
+
+    Those whose answers nobody was shown only where ``unseen``.
+    """
 
     limit: int | None = None
     since: float = 0.0
     task_type: TaskType | None = None
+    unseen: bool = False
+
+    def passes_over(self, decision: LoggedDecision) -> bool:
+        """Whether *decision* is one that nobody was shown the answer of, and such are not wanted."""
+        return decision.unseen and not self.unseen
 
 
 class Log(Protocol):

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 
-from turnout_decisions.journal import Event, LoggedDecision, Page, Wanted, event_of, joined
+from turnout_decisions.journal import Entry, Event, LoggedDecision, Page, Wanted, event_of, joined
 from turnout_decisions.noted import Noted
 
 MOST_EVENTS = 1_000
@@ -27,13 +27,19 @@ class MemoryLog:
 
     def newest(self, wanted: Wanted) -> Page:
         """Return the newest decisions that are wanted."""
-        entries = [
-            entry
-            for entry in joined(self._events)
-            if entry.decision.at >= wanted.since
-            and wanted.task_type in (None, entry.decision.task_type)
-        ]
-        return Page(tuple(entries[-wanted.limit :] if wanted.limit is not None else entries))
+        kept: deque[Entry] = deque()
+        unseen = 0
+        for entry in reversed(joined(self._events)):
+            decision = entry.decision
+            if decision.at < wanted.since or wanted.task_type not in (None, decision.task_type):
+                continue
+            if len(kept) == wanted.limit:
+                break
+            if wanted.passes_over(decision):
+                unseen += 1
+            else:
+                kept.appendleft(entry)
+        return Page(tuple(kept), unseen=unseen)
 
     def request(self, request_id: str) -> Page:
         """Return all decisions about one request."""

@@ -15,6 +15,11 @@ from turnout.types import ModelRequest, ModelSelection, Outcome
 CHAIN = "chain"
 DRAWS = 64
 """How often a strategy that leaves it to chance is asked again, to learn what else it might have picked."""
+ENOUGH = 1.0 - 1e-9
+"""Probabilities of picks that add up to so much are all."""
+
+ELSEWHERE = ""
+"""Stands for the picks that did not turn up in :data:`DRAWS` draws; no model has that name."""
 
 
 class UnknownStrategyError(LLMError):
@@ -33,8 +38,8 @@ class Said:
 class Pick:
     """What a strategy would have picked.
 
-    ``chances`` are the probabilities of all picks that it might have made; they add up to 1, or are empty
-    where it chose nothing.
+    ``chances`` are the probabilities of all picks that it might have made, those that are not known under
+    :data:`ELSEWHERE`; they add up to 1, or are empty where it chose nothing.
     """
 
     outcome: Outcome
@@ -105,19 +110,26 @@ def _chances(
 ) -> Mapping[str, float]:
     """Find the other picks of a strategy that leaves it to chance, by asking with other seeds.
 
-    Each pick says its own probability. What is not found in :data:`DRAWS` draws is unlikely, and is left out.
+    Each pick says its own probability; what is then missing from 1 is :data:`ELSEWHERE`.
     """
     if first.propensity >= 1.0:
         return {first.model: 1.0}
     found = {first.model: [first.propensity]}
     for number in range(DRAWS):
-        drawn = ask(evolve(request, id=f"{request.id}/{number}"), candidates).selection
+        drawn = ask(_redrawn(request, number), candidates).selection
         if drawn is not None:
             found.setdefault(drawn.model, []).append(drawn.propensity)
-        if sum(map(_mean, found.values())) >= 1.0 - 1e-9:
+        if sum(map(_mean, found.values())) >= ENOUGH:
             break
     total = sum(map(_mean, found.values()))
-    return {model: _mean(values) / total for model, values in found.items()}
+    chances = {model: _mean(values) / max(total, 1.0) for model, values in found.items()}
+    return chances if total >= ENOUGH else {**chances, ELSEWHERE: 1.0 - total}
+
+
+def _redrawn(request: ModelRequest, number: int) -> ModelRequest:
+    """Return *request* under another id, and in another conversation: some strategies draw by that one."""
+    conversation = request.conversation_id and f"{request.conversation_id}/{number}"
+    return evolve(request, id=f"{request.id}/{number}", conversation_id=conversation)
 
 
 def _mean(values: Sequence[float]) -> float:

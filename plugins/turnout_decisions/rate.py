@@ -6,6 +6,7 @@ from turnout.verbs import App
 from turnout_decisions.journal import Page
 from turnout_decisions.lookup import history
 from turnout_decisions.reader import Reader
+from turnout_decisions.words import harmless, rating
 
 
 def feedback(page: Page, score: float, comment: str) -> Feedback:
@@ -31,4 +32,4 @@ def run(app: App, read: Reader, which: str, score: float, comment: str, *, as_js
         app.out.json({"rating": rating_shape(made)})
     else:
         where = f" on {made.host}" if made.host else ""
-        app.out.line(f"{made.model}{where} rated {made.score:.2f} for {made.request_id}")
+        app.out.line(harmless(f"{made.model}{where} rated {rating(made.score)} for {made.request_id}"))

@@ -24,6 +24,7 @@ def log_shape(page: Page, replayed: Iterable[Replayed]) -> JSONObject:
         "last": max(times, default=None),
         "unreadable": page.unreadable,
         "newer": page.newer,
+        "unseen": page.unseen,
         "replayed": _list(_replayed(one) for one in replayed),
     }
 

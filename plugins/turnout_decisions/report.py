@@ -5,18 +5,29 @@ from collections.abc import Iterator, Sequence
 from turnout.verbs import Output
 from turnout_decisions.datafile import DataFile
 from turnout_decisions.datareplay import Bounds, Pair, Played
-from turnout_decisions.explain import say_unreadable
+from turnout_decisions.explain import say_left_out
 from turnout_decisions.journal import Page
 from turnout_decisions.offpolicy import Estimated, OffPolicy
 from turnout_decisions.replaying import Replayed
-from turnout_decisions.words import UNKNOWN, gain, interval, plural, reward, seconds, share, when
+from turnout_decisions.words import (
+    UNKNOWN,
+    gain,
+    harmless,
+    harmless_rows,
+    interval,
+    plural,
+    reward,
+    seconds,
+    share,
+    when,
+)
 
 MOST_MOVES = 10
 
 
 def show_log(page: Page, replayed: Sequence[Replayed], patience: float, out: Output) -> None:
     """Show what strategies would have done with the log."""
-    say_unreadable(page, out)
+    say_left_out(page, out)
     if not page.entries:
         out.say("No such decision has been logged yet: ask something first.")
         return
@@ -29,7 +40,7 @@ def show_log(page: Page, replayed: Sequence[Replayed], patience: float, out: Out
             "STRATEGY", ">CHOSE", ">ABSTAINED", ">DECLINED", ">FAILED",
             ">CHANGED", ">SECONDS SAVED", ">LOADS AVOIDED", ">LOADS ADDED",
         ),
-        [_summary(one) for one in replayed],
+        harmless_rows(_summary(one) for one in replayed),
     )  # fmt: skip
     _say_what_stands(replayed, out)
     for one in replayed:
@@ -65,7 +76,8 @@ def _moves(one: Replayed, out: Output) -> None:
         for move in one.moves[:MOST_MOVES]
     ]
     columns = ("FROM", "TO", ">DECISIONS", ">SECONDS SAVED")
-    out.table(columns, rows, title=f"\nWith {one.strategy}, these would have gone elsewhere")
+    title = f"\nWith {harmless(one.strategy)}, these would have gone elsewhere"
+    out.table(columns, harmless_rows(rows), title=title)
     if len(one.moves) > MOST_MOVES:
         out.note(f"and {plural(len(one.moves) - MOST_MOVES, 'more pair')}, all in --json.")
 
@@ -78,10 +90,11 @@ def _rewards(replayed: Sequence[Replayed], patience: float, out: Output) -> None
     rows = [_row("as it was", "", known[0][1].logged, "what happened")]
     rows += [row for name, estimate in known for row in _estimates(name, estimate)]
     title = f"\nReward per decision, over {plural(known[0][1].decisions, 'decision')} with a known outcome"
-    out.table(("STRATEGY", "ESTIMATE", ">REWARD", "95 % INTERVAL", "RESTS ON"), rows, title=title)
+    columns = ("STRATEGY", "ESTIMATE", ">REWARD", "95 % INTERVAL", "RESTS ON")
+    out.table(columns, harmless_rows(rows), title=title)
     out.note(f"Reward: the rating, else 1 for an answer at once, 0.5 after {patience:g} s, 0 for none.")
     for name, estimate in known:
-        _caution(name, estimate, out)
+        _caution(harmless(name), estimate, out)
 
 
 def _row(name: str, kind: str, estimated: Estimated | None, basis: str) -> tuple[str, ...]:
@@ -131,7 +144,7 @@ def show_data(
     data: DataFile, limits: Bounds, played: Sequence[Played], compared: Sequence[Pair], out: Output
 ) -> None:
     """Show how strategies scored on a file."""
-    out.line(f"{plural(len(data.rows), 'row')} of {data.name}, {plural(len(data.models), 'model')}")
+    out.line(f"{plural(len(data.rows), 'row')} of {harmless(data.name)}, {plural(len(data.models), 'model')}")
     left_out = {"marked as contaminated": data.contaminated, "without every score": data.incomplete}
     for reason, amount in left_out.items():
         if amount:
@@ -143,10 +156,10 @@ def show_data(
         _bound("oracle", limits.oracle, limits),
     ]
     columns = ("POLICY", ">MEAN SCORE", "95 % INTERVAL", ">AGAINST BEST SINGLE", "95 % INTERVAL")
-    out.table(columns, rows)
+    out.table(columns, harmless_rows(rows))
     out.note("The best single model is best in hindsight; intervals by a paired bootstrap over rows.")
     if compared:
-        rows = [_pair(one) for one in compared]
+        rows = harmless_rows(_pair(one) for one in compared)
         out.table(("STRATEGY", "AGAINST", ">DIFFERENCE", "95 % INTERVAL"), rows, title="\nOne by one")
     _picked(played, out)
     if any(one.outcomes["selected"] < len(data.rows) for one in played):
@@ -179,7 +192,7 @@ def _picked(played: Sequence[Played], out: Output) -> None:
     ]
     nothing = [(one.strategy, "(nothing)", str(none)) for one in played if (none := _unchosen(one))]
     picks = sorted(rows + nothing, key=lambda row: row[0])
-    out.table(("STRATEGY", "PICKED", ">ROWS"), picks, title="\nPicks")
+    out.table(("STRATEGY", "PICKED", ">ROWS"), harmless_rows(picks), title="\nPicks")
 
 
 def _unchosen(one: Played) -> int:

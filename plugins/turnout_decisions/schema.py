@@ -4,6 +4,7 @@ Rows go in through the view ``incoming``, so that an event and its pieces are on
 when the last event that rests on it does.
 """
 
+import math
 import sqlite3
 
 from attrs import frozen
@@ -12,6 +13,8 @@ from turnout.clock import now
 from turnout.store import Migrations
 
 DAY = 86_400.0
+WITNESSES = 100
+"""Events that must agree with the clock before it makes anything too old."""
 
 MIGRATIONS: Migrations = (
     (
@@ -59,13 +62,23 @@ INSERT = """INSERT INTO incoming
 
 @frozen
 class Retention:
-    """What is kept: at most ``rows`` events, none older than ``days``."""
+    """What is kept: at most ``rows`` events, none older than ``days``.
+
+    Ages are counted from the clock, or from the oldest of the newest :data:`WITNESSES` events where that is
+    earlier: a start with the clock a year ahead must not cost the log. So that many are kept at any age.
+    """
 
     rows: int
     days: float
 
     def prune(self, connection: sqlite3.Connection) -> None:
         """Delete the rest, within the caller's transaction."""
-        oldest = now().timestamp() - self.days * DAY
+        oldest = min(now().timestamp(), _witnessed(connection)) - self.days * DAY
         connection.execute("DELETE FROM events WHERE at < ?", (oldest,))
         connection.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (self.rows,))
+
+
+def _witnessed(connection: sqlite3.Connection) -> float:
+    newest = "SELECT min(CAST(at AS REAL)) FROM (SELECT at FROM events ORDER BY id DESC LIMIT ?)"
+    found = connection.execute(newest, (WITNESSES,)).fetchone()[0]
+    return math.inf if found is None else float(found)

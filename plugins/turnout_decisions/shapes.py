@@ -27,6 +27,7 @@ def page_shape(page: Page) -> JSONObject:
         "decisions": _list(_entry(one, other) for one, other in zip(entries, following, strict=True)),
         "unreadable": page.unreadable,
         "newer": page.newer,
+        "unseen": page.unseen,
     }
 
 

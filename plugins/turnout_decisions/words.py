@@ -1,13 +1,18 @@
 """Facts and quantities as people read them; what is unknown is a dash."""
 
 import datetime as dt
+import math
 import re
+import unicodedata
+from collections.abc import Iterable
 
 from turnout_decisions.estimators import Interval
 
 UNKNOWN = "-"
 SCORES = {"good": 1.0, "bad": 0.0}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+_STEERING = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
 
@@ -60,6 +65,11 @@ def plural(amount: int, one: str, many: str = "") -> str:
     return f"{amount} {one if amount == 1 else many or one + 's'}"
 
 
+def rating(value: float | None) -> str:
+    """Say what somebody thinks of an answer."""
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
 def reward(value: float | None) -> str:
     """Say a reward or a score."""
     return UNKNOWN if value is None else f"{value:.3f}"
@@ -73,6 +83,35 @@ def gain(value: float) -> str:
 def interval(bounds: Interval | None) -> str:
     """Say between what bounds a value lies."""
     return UNKNOWN if bounds is None else f"{bounds.low:.3f} to {bounds.high:.3f}"
+
+
+def harmless(text: str) -> str:
+    """Return *text* with an escape for what could break a line, steer a terminal or turn the writing.
+
+    A newline is shown as a backslash and an n (Unicode Technical Report 36 tells of spoofing by direction).
+    """
+    return "".join(_escaped(char) if _steers(char) else char for char in text)
+
+
+def _steers(char: str) -> bool:
+    return unicodedata.category(char) in _STEERING or unicodedata.bidirectional(char) in _TURNING
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def harmless_rows(rows: Iterable[Iterable[str]]) -> list[tuple[str, ...]]:
+    """Return the cells of a table made :func:`harmless`."""
+    return [tuple(map(harmless, row)) for row in rows]
+
+
+def finite(value: float) -> float:
+    """Return *value*; raises ``ValueError`` for one that is infinite or no number."""
+    if not math.isfinite(value):
+        message = f"{value} is no finite number"
+        raise ValueError(message)
+    return value
 
 
 def score_of(text: str) -> float:

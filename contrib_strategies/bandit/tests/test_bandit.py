@@ -175,6 +175,17 @@ def test_a_known_quality_is_a_prior(weight: float, mass: float) -> None:
     assert option.arm.alpha == pytest.approx(1.0 + mass * (0.9 * 0.8 - 0.1))
 
 
+def test_what_a_model_thinks_costs_its_time() -> None:
+    """A model that writes four times as much is as slow as one that writes four times as slowly."""
+    settings = BanditSettings()
+    request = evolve(PLANNING, signals=Signals(output_tokens=100))
+    thinks, drags = (
+        option_of(settings, Beliefs(settings), request, candidate("m", Quality(0.9, 5.0), estimate))
+        for estimate in (Estimate(0.0, 0.05, output_factor=4.0), Estimate(0.0, 0.2))
+    )
+    assert thinks.arm == drags.arm
+
+
 def test_each_kind_of_work_is_learned_for_itself() -> None:
     """Who plans well may code badly."""
     plugin = taught({"a": (30, 0), "b": (0, 30)})

@@ -81,6 +81,21 @@ async def test_it_learns_from_what_others_chose_too(nest: Nest) -> None:
     assert 0.75 < known <= 0.8
 
 
+@pytest.mark.parametrize("client", ["calibration", "shadow"])
+async def test_nothing_is_learned_from_what_nobody_was_shown(nest: Nest, client: str) -> None:
+    """Probes and copies teach nothing: that an answer came does not say that it was right."""
+    plugin = nest.plugin()
+    async with nest.open(plugin) as router:
+        request = ModelRequest(
+            "Hello", explicit_model=OWL.key, task_type=TaskType.PLANNING, client=client
+        )
+        await router.ask(request)
+        assert mean(plugin, OWL) is None
+    again = nest.plugin()
+    async with nest.open(again):
+        assert mean(again, OWL) is None
+
+
 async def test_a_crash_is_a_failure_of_its_model(nest: Nest) -> None:
     """Each attempt counts for the model that made it."""
     host, plugin = desk(), nest.plugin()

@@ -74,6 +74,18 @@ class World:
         return list(found.get((AB.name, model.key), ()))
 
 
+@define(eq=False)
+class Watching:
+    """Hears who asks, by the request's id."""
+
+    clients: dict[str, str] = field(factory=dict)
+
+    @hookimpl
+    def record_selection(self, request: ModelRequest) -> None:
+        """Note who asks."""
+        self.clients[request.id] = request.client
+
+
 @pytest.fixture(name="world")
 def _world(turnout_router: Routers, tmp_path: Path) -> World:
     """Give a world of its own to each test."""
@@ -269,6 +281,15 @@ async def test_the_caller_gets_the_control_and_the_copy_comes_after(world: World
     assert copy.submitted_at >= world.desk.generations[0].ended_at
     assert [one.unit for one in world.kept(SMALL)] == ["7"]
     assert [(one.unit, one.success) for one in world.kept(LARGE)] == [("7", 1.0)]
+
+
+async def test_a_copy_is_known_by_its_client(world: World) -> None:
+    """Other plugins can tell copies from requests whose answers somebody is shown."""
+    watching = Watching()
+    async with world.open(SHADOW, plugins={"watching": watching}) as router:
+        await router.ask(ModelRequest("hi", id="1", client="cli"))
+        await settled()
+    assert watching.clients == {"1": "cli", "1-copy": "shadow"}
 
 
 async def test_nothing_is_loaded_for_a_copy(world: World) -> None:

@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 from turnout_cascade import AnswerRejectedError, Cascade, CascadeSettings
 from turnout_cascade.plugin import UNDER_WAY
+from turnout_cascade.self_check import question
 
 from turnout import (
     JSON,
@@ -16,7 +17,10 @@ from turnout import (
     Done,
     Event,
     ExecutionMetrics,
+    Host,
     LLMError,
+    ModelInfo,
+    ModelRequest,
     Progress,
     Router,
     RouterSettings,
@@ -272,6 +276,13 @@ async def test_a_model_may_doubt_itself(opened: Open, says: str, model: str) -> 
     async with opened(host, CHECKED) as router:
         assert (await router.ask("Hello")).model == model
     assert {one.model for one in host.generations[:2]} == {SMALL.key}
+
+
+def test_what_a_model_asks_itself_is_known_by_its_client() -> None:
+    """Other plugins can tell the question from a request whose answer somebody is shown."""
+    deployment = Deployment(ModelInfo(SMALL.key), Host("desk", "http://desk.local:1234", "lmstudio"))
+    asked = question(ModelRequest("Hello", client="cli"), "Short.", deployment, 256)
+    assert asked.client == "shadow"
 
 
 async def test_the_verdict_is_not_waited_for_to_its_end(opened: Open) -> None:

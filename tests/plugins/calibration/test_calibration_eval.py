@@ -12,7 +12,7 @@ from attrs import evolve
 
 from turnout.errors import LLMValidationError
 from turnout_calibration.judging import read_grade
-from turnout_testing import Crash, EmulatedModel, Emulator, LoadFails, ModelReply, Prompt
+from turnout_testing import CannedAnswer, Crash, EmulatedModel, Emulator, LoadFails, ModelReply, Prompt
 
 from .conftest import FOOL, SAGE, Desk, Gate, MakeDesk, kill_at
 
@@ -165,8 +165,9 @@ def test_results_can_be_kept_as_files(make_desk: MakeDesk, own: Path, tmp_path: 
     assert (code["score"], code["passed"], code["answer"]) == (1.0, True, ANSWERS["Write f."])
     wrong = next(one for one in first if one["id"] == "sum" and one["model"] == FOOL.key)
     assert "is not '4'" in wrong["why"]
-    assert [evolved(one) for one in first] == [evolved(one) for one in second]
+    assert [lasting(one) for one in first] == [lasting(one) for one in second]
     assert {one["answer"] for one in second} == {None}
+    assert {one["why"] for one in second if one["id"] == "code"} == {"", "code; contains"}
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["prompt"] for row in rows] == [line["prompt"] for line in LINES]
@@ -176,9 +177,56 @@ def test_results_can_be_kept_as_files(make_desk: MakeDesk, own: Path, tmp_path: 
     assert float(rows[0][f"out_tokens:{SAGE.key}"]) > 0
 
 
-def evolved(line: dict) -> dict:  # type: ignore[type-arg]
-    """Return a line without the answer."""
-    return {key: value for key, value in line.items() if key != "answer"}
+def lasting(line: dict) -> dict:  # type: ignore[type-arg]
+    """Return a line without the answer and the words about it."""
+    return {key: value for key, value in line.items() if key not in ("answer", "why")}
+
+
+def test_no_word_of_an_answer_is_kept(make_desk: MakeDesk, own: Path) -> None:
+    """What models, judges and servers say is told by the run, and is nowhere in the store."""
+    checks = [{"equals": "nothing"}, {"words": 1}, {"judge": "It is kind."}]
+    write(own, {"id": "pin", "prompt": "My PIN is xyzzy, repeat it.", "checks": checks})
+    parrot = evolve(SAGE, reply=lambda prompt: ModelReply(text=f"You said: {prompt.last_text}"))
+    strict = ModelReply(text=json.dumps({"reason": "xyzzy is a secret", "score": 2}))
+    emulator = Emulator((parrot, judge := evolve(JUDGE, reply=lambda _: strict)), speed=10_000)
+    told = own.with_name("out.jsonl")
+    with make_desk(emulator) as desk:
+        asked = ("eval", str(own), "-m", "sage-8b", "--judge", judge.key, "--yes", "-o", str(told))
+        assert desk.run(*asked).exit_code == 0
+        why = json.loads(told.read_text(encoding="utf-8"))["why"]
+        assert "repeat it.' is not 'nothing'" in why
+        assert why.endswith("acme/judge-70b: xyzzy is a secret")
+        body = json.dumps({"error": {"message": "cannot read xyzzy", "type": "invalid_request_error"}})
+        desk.emulator.inject(CannedAnswer(route="/v1/chat/completions", status=400, body=body))
+        assert "xyzzy" in desk.run(*asked, "--again").stderr
+        with closing(sqlite3.connect(desk.home / "calibration.db")) as stored:
+            rows = stored.execute("SELECT outcome, why, error FROM results ORDER BY at").fetchall()
+        assert rows == [("scored", "equals; words; judge", ""), ("failed", "", "LLMValidationError")]
+        assert not any(b"xyzzy" in file.read_bytes() for file in desk.home.glob("calibration.db*"))
+
+
+@pytest.mark.parametrize("option", ["-o", "--csv"])
+@pytest.mark.parametrize("place", ["missing/out", "own.jsonl/out"])
+def test_a_file_that_cannot_be_written_is_said_first(
+    make_desk: MakeDesk, own: Path, option: str, place: str
+) -> None:
+    """Where the folder for a file is missing, the error names it, and nothing is asked."""
+    path = own.parent / place
+    with make_desk(fleet()) as desk:
+        done = desk.run("eval", str(own), option, str(path))
+        assert done.exit_code == 1
+        assert f"cannot write {path}: there is no folder {path.parent}" in done.stderr
+        assert desk.asked == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("option", ["-o", "--csv"])
+def test_a_full_disk_is_an_error_and_no_crash(make_desk: MakeDesk, own: Path, option: str) -> None:
+    """A file that cannot be written in the end is an error with the system's words."""
+    with make_desk(fleet()) as desk:
+        done = desk.run("eval", str(own), option, "/dev/full")
+        assert done.exit_code == 1
+        assert "Error: cannot write /dev/full: No space left on device" in done.stderr
 
 
 # --- judges -------------------------------------------------------------------------------------------

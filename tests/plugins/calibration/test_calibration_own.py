@@ -43,7 +43,7 @@ def test_a_full_line_keeps_everything() -> None:
             {"lines": {"least": 1, "most": 2}}, {"code": {"tests": "assert f(1)", "language": "python"}},
             {"judge": {"criteria": "kind", "model": "owl"}}, {"judge": "brief"},
             {"order": {"items": ["a", "b"], "before": [["a", "b"]]}}, {"no_call": True},
-            {"words": {"least": 2}},
+            {"words": {"least": 2}}, {"words": {"most": 2}}, {"words": 0},
         ],
     )  # fmt: skip
     (made,) = parse(line, "owl").tasks
@@ -51,7 +51,7 @@ def test_a_full_line_keeps_everything() -> None:
     assert made.skills == {TaskType.PLANNING: 2.0}
     assert made.checks[9] == PassesTests("assert f(1)")
     assert made.judged == (Judged("kind", "owl"), Judged("brief"))
-    assert len(made.checks) == 15
+    assert len(made.checks) == 17
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,8 @@ def test_a_full_line_keeps_everything() -> None:
         (one(checks=[{"judge": "x"}]), "a judge check names no model, and there is no --judge"),
         (one(checks=[{"words": "x"}]), "words: must be an object"),
         (one(checks=[{"words": {"most": -1}}]), "words: most: must be a number above 0"),
+        (one(checks=[{"words": {"least": 5, "most": 1}}]), "words: no answer has at least 5 and at most 1"),
+        (one(checks=[{"lines": -1}]), "lines: no answer has at least -1"),
         (one(checks=[{"order": {"items": ["a"], "before": [["a", "b"]]}}]), "before must be a list of pairs"),
         (one(checks=[{"no_call": False}]), "no_call: must be true"),
         (one(checks=[{"call": {"name": "x"}}]), "call: 'x' is none of the tools"),

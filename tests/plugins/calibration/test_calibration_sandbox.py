@@ -101,6 +101,10 @@ async def test_network_processes_and_files_are_refused(code: str) -> None:
         "fork()", "vfork()", "socket(2, 1, 0)", "open(b'new', 0o101, 0o600)", "unlink(b'/tmp/anything')",
         "kill(1, 0)", "execv(b'/bin/true', 0)", "rename(b'a', b'b')", "mkdir(b'folder', 0o700)",
         "syscall(435, 0, 0)", "syscall(425, 1, 0)", "chmod(b'.', 0)", "ptrace(16, 1, 0, 0)",
+        "syscall(463, -100, b'.', 0, b'user.a', bytes(16), 16)", "syscall(9999)", "syscall(0x40000027)",
+        "ioctl(1, 0x40086602, bytes(8))", "fcntl(1, 8, 1)", "flock(1, 2)", "shmat(0, 0, 0)",
+        "setpriority(0, 0, 19)", "mq_open(b'/a', 0)", "prctl(1, 0, 0, 0, 0)", "setitimer(0, bytes(32), 0)",
+        "timer_create(0, 0, bytes(8))", "setuid(0)",
     ],
 )  # fmt: skip
 async def test_the_kernel_refuses_what_goes_round_python(call: str) -> None:
@@ -108,6 +112,44 @@ async def test_the_kernel_refuses_what_goes_round_python(call: str) -> None:
     code = f"import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nresult = libc.{call}"
     outcome = await ran(code, "assert result == -1 and ctypes.get_errno() in (1, 38)")
     assert outcome == Outcome("passed", fenced=True)
+
+
+@needs_fence
+async def test_files_elsewhere_stay_as_they_are(tmp_path: Path) -> None:
+    """By no call, with a path, a descriptor or a structure, does the code change an attribute or a flag."""
+    outside = tmp_path / "outside"
+    outside.write_text("mine", encoding="utf-8")
+    before = outside.stat()
+    code = f"""
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+path = {os.fsencode(outside)!r}
+file = libc.open(path, 0)
+value = ctypes.create_string_buffer(b"spoilt")
+wanted = (ctypes.c_uint64 * 2)(ctypes.addressof(value), 6)
+results = [
+    libc.syscall(463, -100, path, 0, b"user.spoilt", wanted, 16),
+    libc.fsetxattr(file, b"user.spoilt", value, 6, 0),
+    libc.ioctl(file, 0x40086602, ctypes.byref(ctypes.c_long(0x80))),
+    libc.fchmod(file, 0o777),
+]
+"""
+    outcome = await ran(code, "assert file > 2 and results == [-1] * 4")
+    assert outcome == Outcome("passed", fenced=True)
+    assert os.listxattr(outside) == []
+    assert outside.stat() == before
+    assert _flags(outside) & 0x80 == 0
+
+
+def _flags(path: Path) -> int:
+    """Return the flags of ``chattr`` that a file has; 0 where the file system knows none."""
+    import fcntl
+
+    with path.open("rb") as file:
+        try:
+            return int.from_bytes(fcntl.ioctl(file, 0x80086601, bytes(8)), sys.byteorder)
+        except OSError:
+            return 0
 
 
 @needs_fence
@@ -256,17 +298,48 @@ def test_an_unknown_machine_has_no_filter() -> None:
 
 @needs_fence
 def test_the_code_dies_with_whoever_runs_it() -> None:
-    """When turnout is killed, the code that it was running ends too."""
+    """When turnout is killed, the code that it was running ends too, whatever it did against that."""
+    code = """
+import ctypes, signal, time
+libc = ctypes.CDLL(None)
+libc.prctl(1, 0, 0, 0, 0)
+libc.setitimer(0, bytes(32), 0)
+libc.alarm(0)
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+time.sleep(1000)
+"""
     program = (
         "import asyncio\nfrom turnout_calibration.sandbox import Limits, run\n"
-        "asyncio.run(run('import time\\ntime.sleep(1000)', '', Limits(5, 600)))"
+        f"asyncio.run(run({code!r}, '', Limits(5, 600)))"
     )
     with subprocess.Popen([sys.executable, "-c", program]) as process:
         while not (children := psutil.Process(process.pid).children()):
             pass
         (child,) = children
-        while "Seccomp:\t2" not in Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8"):
+        while not _ignored(child.pid) & 1 << signal.SIGUSR1 - 1:
             pass
         process.send_signal(signal.SIGKILL)
         process.wait()
     child.wait(timeout=10)
+
+
+def _ignored(pid: int) -> int:
+    """Return the signals that a process ignores, as a set of bits."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(status.partition("SigIgn:\t")[2].split()[0], 16)
+
+
+@needs_fence
+def test_where_the_kernel_does_not_fence_no_code_is_run() -> None:
+    """On Linux without the kernel's fence that is an error, which names the setting that helps."""
+    number = {"x86_64": 157, "aarch64": 167}[os.uname().machine]
+    no_seccomp = [(0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, 16), (0x15, 0, 1, 22),
+                  (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]  # fmt: skip
+    program = (
+        "import asyncio\nfrom turnout_calibration import sandbox, seccomp\n"
+        f"assert seccomp.install({no_seccomp})\n"
+        "try:\n    print(asyncio.run(sandbox.run('', '')))\nexcept OSError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "no code that models write is run here" in done.stdout
+    assert "`[calibration] run_code = false`" in done.stdout

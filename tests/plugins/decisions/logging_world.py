@@ -51,13 +51,14 @@ def made(
     propensity: float = 1.0,
     among: Sequence[Candidate] = (),
     task: str = SECRET,
+    client: str = "cli",
 ) -> Made:
     """Return a decision for *model* as the hook sees it."""
     explanation = Explanation(("a", "b"), (), (Verdict("performance", "selected", "fastest"),), CODE)
     selection = ModelSelection(
         model, "fastest", (), 1.0, "performance", explanation, propensity=propensity
     )
-    request = ModelRequest(task, id=request_id, signals=CODE, client="cli")
+    request = ModelRequest(task, id=request_id, signals=CODE, client=client)
     return Made(at, request, selection, among or candidates())
 
 

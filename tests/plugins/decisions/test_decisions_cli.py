@@ -25,9 +25,16 @@ from turnout import (
     TaskType,
     hookimpl,
 )
+from turnout.clock import now
+from turnout.store import open_store
 from turnout_cli.main import build
+from turnout_decisions.codec import Encoder
+from turnout_decisions.schema import INSERT, MIGRATIONS
+from turnout_decisions.writing import cells
 from turnout_testing import Emulator, serve
 from turnout_testing.faults import html_500
+
+from .logging_world import a_decision
 
 OWL, HAWK = "acme/owl-8b", "acme/hawk-vl-4b"
 
@@ -97,7 +104,8 @@ class Desk:
             'selection.order=["explicit", "performance", "fallback"]', f"decisions.path={where!r}",
         )  # fmt: skip
         options = [word for setting in settings for word in ("--set", setting)]
-        words = [*options, "-p", "no:embedded", "-p", "no:task_based", *args]
+        left_out = ("embedded", "resilience", "task_based")
+        words = [*options, *(word for name in left_out for word in ("-p", f"no:{name}")), *args]
         return CliRunner(env=self.env).invoke(build(self.make_router), words, prog_name="turnout")
 
     def ask(self, *words: str) -> str:
@@ -106,6 +114,16 @@ class Desk:
         assert done.exit_code == 0, done.output
         request_id = json.loads(done.stdout)["request_id"]
         assert isinstance(request_id, str)
+        return request_id
+
+    def probe(self, request_id: str) -> str:
+        """Log a decision about a copy, of which nobody is shown the answer, and return its id."""
+        decision = a_decision(request_id=request_id, at=now().timestamp(), client="shadow")
+        path = self.home / "decisions.db"
+        store = open_store(path, MIGRATIONS, lambda _: None, name="decisions").store
+        assert store is not None
+        store.append(INSERT, [cells(Encoder().encode(decision))])
+        store.close()
         return request_id
 
     def json(self, *args: str) -> JSONObject:
@@ -184,11 +202,38 @@ def test_explain_list(desk: Desk) -> None:
     lines = desk.run("explain", "--list").stdout.splitlines()
     assert lines[0].split() == ["WHEN", "ID", "TASK", "MODEL", "STRATEGY", "OUTCOME", "TOOK", "RATED"]
     assert [line.split()[2] for line in lines[1:]] == [one[:8] for one in reversed(ids)]
-    assert lines[1].endswith("1.000")
+    assert lines[1].endswith(" 1.00")
     assert len(desk.run("explain", "--list", "--limit", "2").stdout.splitlines()) == 3
     decisions = desk.json("explain", "--list")["decisions"]
     assert isinstance(decisions, list)
     assert [one["request_id"] for one in decisions if isinstance(one, dict)] == ids
+
+
+def test_what_nobody_was_shown_is_left_out(desk: Desk) -> None:
+    """Probes are not the last, are rated only by id, listed only with --all, and not replayed."""
+    mine = desk.ask("one")
+    probe = desk.probe(f"{mine}-copy")
+    assert desk.run("explain").stdout.startswith(f"Request {mine},")
+    assert desk.run("rate", "good").stdout.endswith(f"for {mine}\n")
+    assert desk.run("rate", probe, "bad").stdout.endswith(f"for {probe}\n")
+    listed = desk.run("explain", "--list")
+    assert [line.split()[2] for line in listed.stdout.splitlines()[1:]] == [mine[:8]]
+    assert "1 decision left out" in listed.stderr
+    both = desk.run("explain", "--list", "--all").stdout.splitlines()[1:]
+    assert [line.split()[2] for line in both] == [probe, mine]
+    assert desk.run("explain", "--all").stdout.startswith(f"Request {probe},")
+    assert (desk.json("replay")["decisions"], desk.json("replay")["unseen"]) == (1, 1)
+    assert desk.json("replay", "--all")["decisions"] == 2
+
+
+def test_nothing_harmful_is_shown(desk: Desk) -> None:
+    """What a comment or a name could do to a line or a terminal is shown as an escape."""
+    desk.ask("one")
+    said = desk.run("rate", "good", "--comment", "fine\nRequest \u202edne \a")
+    assert said.exit_code == 0
+    shown = desk.run("explain").stdout
+    assert "fine\\nRequest \\u202edne \\x07" in shown
+    assert not {"\u202e", "\a"} & set(shown)
 
 
 def test_nothing_logged(desk: Desk) -> None:
@@ -360,7 +405,7 @@ def test_replay_filters(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "options",
     [("--since", "yesterday"), ("--since", "7"), ("--task-type", "poetry"), ("--limit", "0"),
-     ("--patience", "0"), ("--data", "absent.csv")],
+     ("--patience", "0"), ("--patience", "nan"), ("--patience", "inf"), ("--data", "absent.csv")],
 )  # fmt: skip
 def test_bad_options(desk: Desk, options: tuple[str, ...]) -> None:
     """What means nothing is an error of use."""

@@ -58,6 +58,8 @@ BAD = {
     "no rows": HEAD,
     "a word": HEAD + "1,hi,good,0,\n",
     "not a number": HEAD + "1,hi,nan,0,\n",
+    "a model twice": "id,prompt,score:a,score:a\n1,hi,1,0\n",
+    "two prompts": "prompt,prompt,score:a\nhi,ho,1\n",
     "an open quote": HEAD + '1,"hi,1,0,\n',
 }
 

@@ -18,7 +18,7 @@ from turnout_decisions.codec import VERSION, Encoder
 from turnout_decisions.journal import Event, Log, Page, Query, Wanted
 from turnout_decisions.lookup import UnknownDecisionError, history, resolve
 from turnout_decisions.memory_log import MOST_EVENTS, MemoryLog
-from turnout_decisions.schema import INSERT, MIGRATIONS, Retention
+from turnout_decisions.schema import INSERT, MIGRATIONS, WITNESSES, Retention
 from turnout_decisions.sqlite_log import SqliteLog
 from turnout_decisions.writing import cells
 
@@ -129,6 +129,27 @@ def _newest(wanted: Wanted) -> Query[Page]:
     return lambda log: log.newest(wanted)
 
 
+@pytest.mark.parametrize("client", ["calibration", "shadow"])
+def test_what_nobody_was_shown_is_passed_over(look: Look, client: str) -> None:
+    """Probes and copies are counted and left out, unless they are wanted, and use up no room."""
+    seen = [a_decision(request_id=name) for name in ("one", "two")]
+    copies = [a_decision(request_id=f"{name}-copy", client=client) for name in ("one", "two")]
+    events: list[Event] = [seen[0], copies[0], OUTCOME, seen[1], copies[1]]
+
+    def found(wanted: Wanted) -> tuple[list[str], int]:
+        page = look(events, lambda log: log.newest(wanted))
+        return [one.decision.id for one in page.entries], page.unseen
+
+    assert found(Wanted(2)) == (["one", "two"], 2)
+
+
+def test_what_nobody_was_shown_may_be_wanted(look: Look) -> None:
+    """Probes and copies are found like others by who asks for them."""
+    events = [a_decision(request_id="one"), a_decision(request_id="probe", client="calibration")]
+    page = look(events, lambda log: log.newest(Wanted(1, unseen=True)))
+    assert ([one.decision.id for one in page.entries], page.unseen) == (["probe"], 0)
+
+
 def test_one_request(look: Look) -> None:
     """A request is found with all its decisions, and nobody else's."""
     events: list[Event] = [a_decision("a"), a_decision("b", request_id="other"), a_decision("b"), OUTCOME]
@@ -161,16 +182,45 @@ def test_memory_is_bounded() -> None:
 IDS = ("f00d1", "f00d2", "beef", "cafe")
 
 
-@pytest.mark.parametrize(("text", "found"), [("last", "f00d1"), ("beef", "beef"), ("ca", "cafe")])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("beef", "beef"), ("ca", "cafe"), ("f00d1-c", "f00d1-copy"), ("f00d1", "f00d1")],
+)
 def test_requests_are_found(text: str, found: str) -> None:
-    """``last``, a whole id, and the beginning of one alone are understood."""
-    assert resolve(text, IDS) == found
+    """A whole id, and the beginning of one alone are understood."""
+    assert resolve(text, (*IDS, "f00d1-copy")) == found
+
+
+def test_a_request_comes_before_its_copy() -> None:
+    """The beginning of a request's id means the request, and not the copy whose id begins alike."""
+    assert resolve("be", ("beef-copy", *IDS)) == "beef"
+
+
+def test_the_last_is_what_somebody_was_shown(look: Look) -> None:
+    """``last`` passes over probes and copies, and where there is nothing else it says so."""
+    probe = a_decision(request_id="probe", client="calibration")
+    events = [a_decision(request_id="mine"), probe]
+    (entry,) = look(events, lambda log: history("last", log)).entries
+    assert entry.decision.id == "mine"
+
+
+def test_the_last_of_all(look: Look) -> None:
+    """A probe is found by its id, and as the last of all; where there is nothing else, the error says so."""
+
+    def only(log: Log) -> Page:
+        with pytest.raises(UnknownDecisionError, match="only probes and copies"):
+            history("last", log)
+        assert history("probe", log).entries
+        return history("last", log, unseen=True)
+
+    (entry,) = look([a_decision(request_id="probe", client="calibration")], only).entries
+    assert entry.decision.id == "probe"
 
 
 @pytest.mark.parametrize(
     ("text", "ids", "words"),
     [
-        ("last", (), "no decision has been logged yet"),
+        ("beef", (), "no decision has been logged yet"),
         ("f00d", IDS, "'f00d' begins 2 ids: f00d1, f00d2"),
         ("beed", IDS, "Did you mean beef"),
         ("zzz", IDS, "The last: f00d1, f00d2, beef, cafe"),
@@ -199,11 +249,23 @@ def test_retention_by_rows(path: Path) -> None:
 
 
 def test_retention_by_age(path: Path) -> None:
-    """What is too old goes with the next write."""
+    """What is too old goes, as soon as enough newer events agree with the clock that it is."""
     at = now().timestamp()
-    events = [a_decision(request_id="old", at=at - 90_000), a_decision(request_id="new", at=at)]
-    write(path, events, Retention(100, 1.0))
-    assert list(read(path, lambda log: log.ids())) == ["new"]
+    old = [a_decision(request_id="old", at=at - 90_000)]
+    new = [a_decision(request_id=f"new {number}", at=at) for number in range(WITNESSES)]
+    write(path, [*old, *new[1:]], Retention(1000, 1.0))
+    assert read(path, lambda log: log.ids())[-1] == "old"
+    write(path, new[:1], Retention(1000, 1.0))
+    assert "old" not in read(path, lambda log: log.ids())
+
+
+def test_a_clock_that_is_ahead_costs_nothing(path: Path) -> None:
+    """What a start with a wrong clock writes makes nothing else too old."""
+    real = now().timestamp() - 91 * 86_400.0
+    events = [a_decision(request_id=str(number), at=real) for number in range(WITNESSES + 20)]
+    write(path, events)
+    write(path, [a_decision(request_id="ahead", at=now().timestamp())], Retention(1000, 90.0))
+    assert len(read(path, lambda log: log.ids())) == len(events) + 1
 
 
 def test_shared_pieces_go_with_the_last_that_rests_on_them(path: Path) -> None:

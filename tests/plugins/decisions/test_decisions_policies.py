@@ -1,15 +1,18 @@
 """Asking strategies again: by name, alone or in their order, certain or by chance."""
 
 from collections.abc import Callable, Sequence
+from random import Random
 
 import pytest
+from attrs import evolve
 from tests.core.inline import STRATEGIES
 
 from turnout import Candidate, ModelRequest, ModelSelection, NoSuitableModelError, hookimpl
 from turnout.plugins import Plugins
-from turnout_decisions.policies import CHAIN, UnknownStrategyError, pick, policy
+from turnout_decisions.offpolicy import evaluate
+from turnout_decisions.policies import CHAIN, ELSEWHERE, UnknownStrategyError, pick, policy
 
-from .logging_world import CODE, candidates
+from .logging_world import CODE, an_entry, candidates
 
 MakePlugins = Callable[..., Plugins]
 REQUEST = ModelRequest("hi", id="one", signals=CODE)
@@ -26,6 +29,15 @@ class Chance:
     def select_model(self, request: ModelRequest) -> ModelSelection:
         (model,) = request.rng.choices(list(self.chances), list(self.chances.values()))
         return ModelSelection(model, propensity=self.chances[model])
+
+
+class ByConversation:
+    """Sends a tenth of all conversations to b, each of them for ever."""
+
+    @hookimpl
+    def select_model(self, request: ModelRequest) -> ModelSelection:
+        rare = Random(request.conversation_id).random() < 0.1
+        return ModelSelection("b", propensity=0.1) if rare else ModelSelection("a", propensity=0.9)
 
 
 class Doing:
@@ -96,13 +108,41 @@ def test_chances_are_found(turnout_plugins: MakePlugins) -> None:
 
 
 def test_a_chance_that_is_never_seen(turnout_plugins: MakePlugins) -> None:
-    """What does not turn up is left out, and the rest adds up to 1."""
+    """What does not turn up is a pick elsewhere, and adds nothing to those that do."""
     ask = policy(turnout_plugins(it=Chance({"a": 1 - 1e-6, "b": 1e-6})), "it")
-    assert pick(ask, REQUEST, candidates()).chances == {"a": 1.0}
+    found = pick(ask, REQUEST, candidates()).chances
+    assert found == pytest.approx({"a": 1 - 1e-6, ELSEWHERE: 1e-6}, rel=1e-9)
+
+
+def test_a_chance_drawn_by_the_conversation(turnout_plugins: MakePlugins) -> None:
+    """Of a strategy that keeps a conversation where it is, the picks in other conversations are found."""
+    ask = policy(turnout_plugins(it=ByConversation()), "it")
+    requests = [ModelRequest("hi", id=str(n), conversation_id=f"talk {n}") for n in range(20)]
+    for request in requests:
+        assert pick(ask, request, candidates()).chances == pytest.approx({"a": 0.9, "b": 0.1})
+
+
+@pytest.mark.parametrize("kept_as", ["talk", "hash of talk"])
+def test_replaying_a_canary_earns_what_was_earned(turnout_plugins: MakePlugins, kept_as: str) -> None:
+    """Replayed, it is worth what it was worth, though the log has only the hash of a conversation."""
+    ask = policy(turnout_plugins(it=ByConversation()), "it")
+    entries, picks = [], []
+    for number in range(400):
+        request = ModelRequest("hi", id=str(number), conversation_id=f"talk {number}")
+        chosen = ask(request, candidates()).selection
+        assert chosen is not None
+        rating = 0.5 if chosen.model == "a" else 1.0
+        entries.append(an_entry(chosen.model, rating=rating, propensity=chosen.propensity))
+        again = evolve(request, conversation_id=f"{kept_as} {number}")
+        picks.append(pick(ask, again, candidates()))
+    found = evaluate(entries, picks)
+    assert found is not None
+    assert found.ips is not None
+    assert found.ips.value == pytest.approx(found.logged.value, abs=0.02)
 
 
 def test_a_strategy_that_sometimes_abstains(turnout_plugins: MakePlugins) -> None:
-    """Draws in which nothing was chosen add no pick."""
+    """Draws in which nothing was chosen add no pick, and what is missing then is not given to the others."""
 
     class Sometimes:
         @hookimpl
@@ -110,4 +150,4 @@ def test_a_strategy_that_sometimes_abstains(turnout_plugins: MakePlugins) -> Non
             return None if "/" in request.id else ModelSelection("a", propensity=0.5)
 
     found = pick(policy(turnout_plugins(it=Sometimes()), "it"), REQUEST, candidates())
-    assert found.chances == {"a": 1.0}
+    assert found.chances == {"a": 0.5, ELSEWHERE: 0.5}

@@ -100,7 +100,10 @@ def _work(request: ModelRequest, candidate: Candidate) -> float:
     estimates = [candidate.estimate(deployment) for deployment in candidate.deployments]
     return min(
         (
-            sensible(prompt * e.prefill_seconds_per_token + output * e.decode_seconds_per_token)
+            sensible(
+                prompt * e.prefill_seconds_per_token
+                + output * e.output_factor * e.decode_seconds_per_token
+            )
             for e in estimates
         ),
         default=math.inf,

@@ -30,19 +30,21 @@ from turnout_bandit.settings import BanditSettings
 if TYPE_CHECKING:
     import click
 
+UNSHOWN = frozenset({"calibration", "shadow"})
+"""The ``client`` of probes and copies: nobody is shown their answers, so nobody rates the wrong ones."""
 UNDER_WAY = 4096
 """Requests that may be under way at once and still be known when they end."""
 
 
 @frozen
 class Seen:
-    """What matters of a request when it ends: whether it was a chat, and whether it set ``max_tokens``."""
+    """What matters of a request when it ends: whether it teaches, and whether it set ``max_tokens``."""
 
-    chat: bool
+    teaches: bool
     limited: bool
 
 
-UNSEEN = Seen(chat=True, limited=False)
+FORGOTTEN = Seen(teaches=True, limited=False)
 
 
 class Bandit:
@@ -104,19 +106,19 @@ class Bandit:
 
     @hookimpl
     def record_selection(self, request: ModelRequest) -> None:
-        """Remember what was asked, whoever chose the model: there is something to learn from all."""
-        chat, limited = request.operation is Operation.CHAT, request.max_tokens is not None
-        self._under_way[request.id] = Seen(chat, limited)
+        """Remember what was asked, whoever chose the model; chats teach, but for what nobody is shown."""
+        teaches = request.operation is Operation.CHAT and request.client not in UNSHOWN
+        self._under_way[request.id] = Seen(teaches, request.max_tokens is not None)
         while len(self._under_way) > UNDER_WAY:
             self._under_way.popitem(last=False)
 
     @hookimpl
     def record_execution(self, metrics: ExecutionMetrics) -> None:
         """Learn from an answer, or from a failure that is the model's own."""
-        seen = self._under_way.get(metrics.request_id, UNSEEN)
+        seen = self._under_way.get(metrics.request_id, FORGOTTEN)
         if metrics.success:
             self._under_way.pop(metrics.request_id, None)
-        if seen.chat and says_something(metrics):
+        if seen.teaches and says_something(metrics):
             outcome = outcome_of(metrics, limited=seen.limited)
             self.beliefs.observe(outcome)
             if self._store is not None:

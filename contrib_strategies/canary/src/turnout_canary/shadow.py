@@ -9,6 +9,8 @@ from loguru import logger
 from turnout import Fleet, LLMError, ModelRequest, Router
 
 LOW = -10
+CLIENT = "shadow"
+"""The ``client`` of copies, by which other plugins can tell them from what somebody waits for."""
 
 
 class Shadow:
@@ -66,6 +68,7 @@ def copied(request: ModelRequest, model: str) -> ModelRequest:
         explicit_model=model,
         allow_fallback=False,
         priority=request.priority + LOW,
+        client=CLIENT,
         conversation_id="",
         attempts=(),
     )

@@ -14,6 +14,8 @@ QUESTION = (
     "Look critically at your last answer. Is it correct, and does it answer everything that was asked? "
     "Say only one word: yes or no."
 )
+CLIENT = "shadow"
+"""The ``client`` of the question, by which other plugins can tell it from what somebody waits for."""
 _WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _SILENT = ("off", "none")
 
@@ -38,6 +40,7 @@ def question(request: ModelRequest, answer: str, deployment: Deployment, tokens:
         previous_response_id=None,
         store=False,
         streaming=True,
+        client=CLIENT,
     )
 
 
