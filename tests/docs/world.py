@@ -41,7 +41,10 @@ def _desk() -> Emulator:
 
 
 def _laptop() -> Emulator:
-    small = EmulatedModel(SMALL, size_bytes=2_500_000_000, params_string="4B", tool_calls=(WEATHER,))
+    small = EmulatedModel(
+        SMALL, size_bytes=2_500_000_000, params_string="4B", tool_calls=(WEATHER,),
+        reasoning_options=("off", "on"), reasoning_default="off",
+    )  # fmt: skip
     return Emulator((small,), loaded=(SMALL,), default_context=131_072, speed=200)
 
 

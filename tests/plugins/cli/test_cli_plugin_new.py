@@ -89,7 +89,7 @@ def test_where_nothing_can_be_written(desk: Desk) -> None:
     [
         ("performance", "'performance' is a plugin of turnout"),
         ("Turnout-Pool", "'pool' is a plugin of turnout"),
-        ("testing", "there is a module turnout_testing already"),
+        ("testing", "'testing' is a plugin of turnout"),
         ("router", "'router' is a table of the configuration"),
         ("my plugin", "no name for a package"),
         ("../mine", "no name for a package"),

@@ -28,7 +28,7 @@ def outcome(
 
 def partial() -> ModelCrashedError:
     error = ModelCrashedError("crashed")
-    error.partial = "<somewhere else>"  # type: ignore[attr-defined]
+    error.partial = "<somewhere else>"
     return error
 
 
