@@ -1,7 +1,8 @@
 """The verbs ``calibrate`` and ``eval`` on the command line; what they do is imported when one is called."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from turnout.skills import ModelCapability, TaskType
 from turnout.verbs import App
@@ -10,6 +11,8 @@ from turnout_calibration.settings import CalibrationSettings
 
 if TYPE_CHECKING:
     import click
+
+Verb: TypeAlias = Callable[..., None]
 
 
 def add_to(cli: "click.Group", settings: CalibrationSettings, ledger: Ledger) -> None:
@@ -21,20 +24,8 @@ def add_to(cli: "click.Group", settings: CalibrationSettings, ledger: Ledger) ->
 def _add_calibrate(cli: "click.Group", settings: CalibrationSettings, ledger: Ledger) -> None:
     import click
 
-    known = [str(skill) for kind in (TaskType, ModelCapability) for skill in kind]
-
     @cli.command()
-    @click.argument("models", nargs=-1, metavar="[MODEL]...")
-    @click.option("--host", metavar="NAME", help="Only on this host.")
-    @click.option("--all", "everything", is_flag=True, help="All models, loaded or not.")
-    @click.option(
-        "--skill", "skills", multiple=True, type=click.Choice(known), metavar="SKILL",
-        help="Only probes for this task type or capability; may be repeated.",
-    )
-    @click.option("--quick", is_flag=True, help="Only a quarter of the probes.")
-    @click.option("--again", is_flag=True, help="Redo what is done already.")
-    @click.option("--yes", is_flag=True, help="Load what is not loaded without asking.")
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @_with_calibrate_options
     @click.pass_obj
     def calibrate(
         app: App,
@@ -64,22 +55,33 @@ def _add_calibrate(cli: "click.Group", settings: CalibrationSettings, ledger: Le
         run(app, settings, ledger, Wanted(models, host, everything, skills, quick, again, yes))
 
 
+def _with_calibrate_options(function: Verb) -> Verb:
+    import click
+
+    known = [str(skill) for kind in (TaskType, ModelCapability) for skill in kind]
+    options = [
+        click.argument("models", nargs=-1, metavar="[MODEL]..."),
+        click.option("--host", metavar="NAME", help="Only on this host."),
+        click.option("--all", "everything", is_flag=True, help="All models, loaded or not."),
+        click.option(
+            "--skill", "skills", multiple=True, type=click.Choice(known), metavar="SKILL",
+            help="Only probes for this task type or capability; may be repeated.",
+        ),
+        click.option("--quick", is_flag=True, help="Only a quarter of the probes."),
+        click.option("--again", is_flag=True, help="Redo what is done already."),
+        click.option("--yes", is_flag=True, help="Load what is not loaded without asking."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def _add_eval(cli: "click.Group", settings: CalibrationSettings, ledger: Ledger) -> None:
     import click
 
-    readable = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-    writable = click.Path(dir_okay=False, writable=True, path_type=Path)
-
     @cli.command("eval")
-    @click.argument("file", type=readable)
-    @click.option("-m", "--model", "models", multiple=True, metavar="NAME", help="This model; repeatable.")
-    @click.option("--host", metavar="NAME", help="Only on this host.")
-    @click.option("--judge", metavar="MODEL", help="The model for judge checks that name none.")
-    @click.option("-o", "--output", type=writable, metavar="FILE", help="Write each result as a JSON line.")
-    @click.option("--csv", "table", type=writable, metavar="FILE", help="Write prompts x models as CSV.")
-    @click.option("--again", is_flag=True, help="Redo what is done already.")
-    @click.option("--yes", is_flag=True, help="Load what is not loaded without asking.")
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @_with_eval_options
     @click.pass_obj
     def eval_(
         app: App,
@@ -107,3 +109,28 @@ def _add_eval(cli: "click.Group", settings: CalibrationSettings, ledger: Ledger)
 
         app.out.as_json = as_json
         run(app, settings, ledger, Wanted(file, models, host, judge, output, table, again, yes))
+
+
+def _with_eval_options(function: Verb) -> Verb:
+    import click
+
+    readable = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+    writable = click.Path(dir_okay=False, writable=True, path_type=Path)
+    options = [
+        click.argument("file", type=readable),
+        click.option(
+            "-m", "--model", "models", multiple=True, metavar="NAME", help="This model; repeatable.",
+        ),
+        click.option("--host", metavar="NAME", help="Only on this host."),
+        click.option("--judge", metavar="MODEL", help="The model for judge checks that name none."),
+        click.option(
+            "-o", "--output", type=writable, metavar="FILE", help="Write each result as a JSON line.",
+        ),
+        click.option("--csv", "table", type=writable, metavar="FILE", help="Write prompts x models as CSV."),
+        click.option("--again", is_flag=True, help="Redo what is done already."),
+        click.option("--yes", is_flag=True, help="Load what is not loaded without asking."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
