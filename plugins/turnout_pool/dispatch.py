@@ -190,7 +190,6 @@ class Dispatcher:
             full=not ready and self.yard.queue(line.model).full,
             seconds=seconds,
             share=line.slots.in_flight / line.slots.size,
-            home=last == schedule.host,
         )
 
     def _known_already(self, deployment: Deployment, work: Work) -> float:

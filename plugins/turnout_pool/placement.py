@@ -11,8 +11,6 @@ from turnout.types import ModelRequest, ModelSelection, failed_models
 LOAD_BYTES_PER_SECOND = 1e9
 UNKNOWN_LOAD_SECONDS = 20.0
 UNKNOWN_OUTPUT_TOKENS = 256
-ALIKE = 1.1
-"""Predicted seconds that differ by less are no reason to prefer one."""
 
 
 @frozen
@@ -20,8 +18,7 @@ class Option:
     """A deployment that may take the request, and what it costs there.
 
     ``ready``: resident, with a slot free at once. ``full``: not even its queue has room. ``seconds``:
-    predicted to the last token; ``share``: the part of its slots that is taken. ``home``: it has read the
-    beginning of the conversation before.
+    predicted to the last token; ``share``: the part of its slots that is taken.
     """
 
     deployment: Deployment
@@ -29,7 +26,6 @@ class Option:
     full: bool
     seconds: float
     share: float
-    home: bool = False
 
     @property
     def cost(self) -> tuple[bool, bool, float]:
@@ -56,18 +52,10 @@ def eligible(request: ModelRequest, selection: ModelSelection, fleet: Fleet) -> 
 
 
 def best(options: Sequence[Option], request: ModelRequest) -> Deployment:
-    """Return the deployment of least cost; chance decides among equals, the same for the same request.
-
-    Of those that can start now, what is predicted to take nearly as long counts as equal: learned speeds are
-    never quite the same, and the fastest by a hair would get everything.
-    """
-    full, waits, seconds = min(option.cost for option in options)
-    most = seconds if waits else seconds * ALIKE
-    equals = [o for o in options if o.cost[:2] == (full, waits) and o.cost[2] <= most]
-    at_home = next((o for o in equals if o.home), None)
-    if at_home is not None or len(equals) == 1:
-        return (at_home or equals[0]).deployment
-    return request.rng.choice([o.deployment for o in equals])
+    """Return the deployment of least cost; chance decides among equals, the same for the same request."""
+    least = min(option.cost for option in options)
+    equals = [option.deployment for option in options if option.cost == least]
+    return equals[0] if len(equals) == 1 else request.rng.choice(equals)
 
 
 def load_seconds(deployment: Deployment, estimate: Estimate) -> float:
