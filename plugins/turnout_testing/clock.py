@@ -42,7 +42,9 @@ class _JumpingSelector(selectors.DefaultSelector):
             return ready
         if len(self.get_map()) > 1:
             return super().select(None)
-        if threading.active_count() > 1 and (ready := super().select(THREAD_GRACE_SECONDS)):
+        # A thread may have woken the loop and ended since the look above, so there is one more look.
+        grace = THREAD_GRACE_SECONDS if threading.active_count() > 1 else 0
+        if ready := super().select(grace):
             return ready
         message = (
             f"deadlock at {self.now:.6f} s of virtual time: nothing is ready, no timer is set, no I/O is "

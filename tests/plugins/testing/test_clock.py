@@ -139,3 +139,10 @@ def test_a_timeout_needs_no_real_time() -> None:
 async def test_anyio_runs_tests_on_it() -> None:
     """With anyio's pytest plugin the running loop is the virtual one."""
     assert isinstance(asyncio.get_running_loop(), VirtualLoop)
+
+
+def test_a_thread_that_has_just_ended_is_no_deadlock() -> None:
+    """A loop that has used threads closes, however soon its executor's last thread is gone."""
+    for _ in range(150):
+        with asyncio.Runner(loop_factory=virtual_loop_factory) as runner:
+            assert runner.run(asyncio.to_thread(int)) == 0
