@@ -48,6 +48,11 @@ class Execution:
         self._placing_since: float | None = None
         self._again: Attempt | None = None
 
+    @property
+    def partial(self) -> str:
+        """The text that has come in the attempt under way."""
+        return "" if self._attempt is None else self._attempt.builder.text
+
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield the request's events; raises the ``LLMError`` that ends it."""
         while True:

@@ -123,12 +123,13 @@ class Router:
     async def ask(self, request: ModelRequest | str, **options: Unpack[RequestOptions]) -> Reply:
         """Answer *request*, with one deadline over selection, queue, load and all attempts.
 
-        Raises the ``LLMError`` that ended it; ``DeadlineExceededError`` when time was up. Cancelling
-        stops the generation upstream.
+        Raises the ``LLMError`` that ended it; ``DeadlineExceededError`` when time was up. The error's
+        ``partial`` is the text that had come. Cancelling stops the generation upstream.
         """
         made = as_request(request, options)
         limit = self._limit(made)
         due = asyncio.get_running_loop().time() + limit
+        execution = None
         try:
             async with asyncio.timeout_at(due) as deadline:
                 execution = Execution(self, await prepare(self.plugins, made, self.config), due)
@@ -138,15 +139,16 @@ class Router:
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            raise _late(limit, made, error) from error
+            raise _late(limit, made, error, execution) from error
 
     async def stream(
         self, request: ModelRequest | str, **options: Unpack[RequestOptions]
     ) -> AsyncGenerator[Event, None]:
         """Yield what happens, as it happens; the text is in the ``Text`` events.
 
-        Nothing of a failed attempt is seen. After the first output a failure is raised as it is. Close
-        the iterator to stop the generation upstream.
+        Nothing of a failed attempt is seen. After the first output a failure is raised as it is, and so is
+        the end of the time; ``partial`` of the error is the text that was yielded. Close the iterator to
+        stop the generation upstream.
         """
         async with aclosing(self.open_stream(request, **options)) as stream:
             async for event in stream:
@@ -307,12 +309,14 @@ class ReplyStream:
                         return
                     yield event
         except TimeoutError as error:
-            raise _late(self._limit, self._request, error) from error
+            raise _late(self._limit, self._request, error, self._execution) from error
 
 
-def _late(limit: float, request: ModelRequest, error: TimeoutError) -> LLMError:
+def _late(limit: float, request: ModelRequest, error: TimeoutError, execution: Execution | None) -> LLMError:
     message = f"no answer within {limit:g} s"
-    return DeadlineExceededError(message, error, {"request": request.id}, model=request.explicit_model)
+    late = DeadlineExceededError(message, error, {"request": request.id}, model=request.explicit_model)
+    late.partial = "" if execution is None else execution.partial
+    return late
 
 
 def _resolve(model: str, fleet: Fleet, config: Config) -> str:

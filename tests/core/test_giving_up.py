@@ -17,7 +17,9 @@ from turnout import (
     LLMError,
     LLMRateLimitError,
     Reasoning,
+    Router,
     RouterSettings,
+    Started,
     Text,
     hookimpl,
 )
@@ -77,6 +79,42 @@ async def test_the_deadline_is_over_every_wait(where: str, recorder: Recorder) -
             await router.ask("hi", timeout=2)
         assert asyncio.get_running_loop().time() == 2
     assert (recorder.leases, backend.running) == (0, 0)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_the_deadline_keeps_what_had_come(recorder: Recorder, streaming: bool) -> None:
+    """Who runs out of time in the middle of an answer has its beginning in the error."""
+    backend = two_hosts([Reasoning(text="well"), Text(text="half an "), 1.0, Text(text="answer"), 100.0])
+    async with a_router(backend=backend, plugins={"recorder": recorder}) as router:
+        with pytest.raises(DeadlineExceededError) as caught:
+            await (listened(router) if streaming else router.ask("hi", timeout=2))
+    assert caught.value.partial == "half an answer"
+    assert recorder.executions[0].error == "DeadlineExceededError"
+
+
+async def listened(router: Router) -> None:
+    async for _ in router.stream("hi", timeout=2):
+        pass
+
+
+async def test_the_deadline_keeps_nothing_of_an_attempt_that_failed(recorder: Recorder) -> None:
+    """The text of an earlier attempt was never the caller's: in a pause there is none."""
+    backend = two_hosts([Started(host="one", model="m"), BROKEN])
+    backend.tell([100.0], host="two")
+    async with a_router(backend=backend, plugins={"recorder": recorder}) as router:
+        with pytest.raises(DeadlineExceededError) as caught:
+            await router.ask("hi", timeout=2)
+    assert caught.value.partial == ""
+
+
+@pytest.mark.parametrize("error", [PASSING, BROKEN, DOWN], ids=lambda error: type(error).__name__)
+async def test_every_error_after_output_keeps_what_had_come(recorder: Recorder, error: LLMError) -> None:
+    """A crash, a broken answer and a lost host alike: `partial` is what the caller of the stream has heard."""
+    backend = two_hosts([Text(text="half"), type(error)("it ends")])
+    async with a_router(backend=backend, plugins={"recorder": recorder}) as router:
+        with pytest.raises(type(error)) as caught:
+            await listened(router)
+    assert caught.value.partial == "half"
 
 
 async def test_the_configured_timeout_is_the_default(recorder: Recorder) -> None:
