@@ -23,7 +23,10 @@ import httpx
 from attrs import evolve
 from loguru import logger
 
-from turnout import Discovery, Host, Lease, ModelSelection, NextStep, Quality, Signals, TaskType, hookimpl
+from turnout import (
+    After, Discovery, Host, Lease, ModelCrashedError, ModelSelection, NextStep, Quality, Signals, TaskType,
+    hookimpl,
+)
 """
 """What the examples import."""
 _HEADING = re.compile(r"^# --- (.+?) -+$")

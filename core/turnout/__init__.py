@@ -73,6 +73,7 @@ from turnout.settings import load_config
 from turnout.skills import Assessment, ModelCapability, Quality, Skill, TaskType
 from turnout.sync import ask, run_sync
 from turnout.types import (
+    After,
     Attempt,
     ExecutionMetrics,
     Explanation,
@@ -97,6 +98,7 @@ except PackageNotFoundError:  # a checkout on the path, not installed
 __all__ = [
     "JSON",
     "OUTPUT",
+    "After",
     "Assessment",
     "Attempt",
     "AuthenticationError",

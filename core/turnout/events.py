@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-Stage: TypeAlias = Literal["queue", "load", "prefill"]
+Stage: TypeAlias = Literal["queue", "load", "prefill", "pause"]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"] | str
 
 
@@ -51,7 +51,10 @@ class Started(Event):
 
 @frozen(kw_only=True)
 class Progress(Event):
-    """Something is going on before the first output: ``fraction`` of 0 to 1, ``expected_seconds`` in all."""
+    """Something is going on before the first output: ``fraction`` of 0 to 1, ``expected_seconds`` in all.
+
+    A ``pause`` stands between an attempt that failed and the next.
+    """
 
     stage: Stage
     fraction: float | None = None

@@ -16,6 +16,7 @@ from turnout.fleet import Fleet
 from turnout.selection import decide, repeat
 from turnout.types import (
     NEXT_STEP_BY_FAULT,
+    After,
     Attempt,
     Lease,
     ModelRequest,
@@ -71,9 +72,13 @@ class Execution:
                         raise
                     self._record(attempt, None)
             except LLMError as error:
-                await self._after(error)
+                pause, why = self._after(error), error.message
             else:
                 return
+            if pause > 0:
+                detail = f"trying again in {pause:.1f} s: {why}"
+                yield Progress(stage="pause", expected_seconds=pause, detail=detail)
+            await asyncio.sleep(pause)
 
     async def _lease(self) -> Lease:
         """Select a model, and wait for a slot of it."""
@@ -153,8 +158,8 @@ class Execution:
             raise PluginError(message, error, **where) from error
         attempt.check()
 
-    async def _after(self, error: LLMError) -> None:
-        """Go on to the next attempt, or raise *error*."""
+    def _after(self, error: LLMError) -> float:
+        """Return the seconds to wait before the next attempt, or raise *error* where there is none."""
         failed = self._failed(error)
         if not failed:
             raise error
@@ -163,15 +168,19 @@ class Execution:
         if self._committed:
             raise error
         attempts = self.request.attempts
-        step = self._router.plugins.on_failure(self.request, attempts) or _default_step(attempts)
+        wanted = self._router.plugins.on_failure(self.request, attempts) or _default_step(attempts)
+        step = wanted.step if isinstance(wanted, After) else wanted
         if step is NextStep.STOP or len(attempts) >= self._router.config.router.max_attempts:
             raise error
         logger.info("attempt {} failed: {}", len(attempts), error)
         self._again = failed[-1] if step is NextStep.RETRY else None
-        pause = self._pause(error, step, len(attempts))
+        pause = self._pause(wanted, attempts)
         if self._loop.time() + pause > self._deadline:
             raise error
-        await asyncio.sleep(pause)
+        if pause > 0:
+            paused = evolve(attempts[-1], pause_seconds=pause)
+            self.request = evolve(self.request, attempts=(*attempts[:-1], paused))
+        return pause
 
     def _failed(self, error: LLMError) -> tuple[Attempt, ...]:
         """Return the attempts that ended in *error*; none where there is nothing to leave out."""
@@ -186,12 +195,12 @@ class Execution:
             return ()
         return (Attempt(self.selection.model, error.host, error, self._loop.time() - since),)
 
-    def _pause(self, error: LLMError, step: NextStep, attempts: int) -> float:
-        if step is not NextStep.RETRY:
-            return 0.0
-        if isinstance(error, LLMRateLimitError) and error.retry_after is not None:
-            return error.retry_after
-        return self._router.config.router.backoff * float(2 ** (attempts - 1))
+    def _pause(self, wanted: NextStep | After, attempts: Sequence[Attempt]) -> float:
+        if isinstance(wanted, After):
+            return wanted.seconds
+        if wanted is NextStep.RETRY:
+            return usual_pause(attempts, self._router.config.router.backoff)
+        return 0.0
 
     def _record(self, attempt: OpenAttempt, error: str | None) -> None:
         metrics = attempt.metrics(self.request, self.selection, error)
@@ -207,6 +216,17 @@ class Execution:
             raise RuntimeError(message)
         total = self._loop.time() - self._began
         return attempt.reply(self.request, self.selection, total, self._router.record_feedback)
+
+
+def usual_pause(attempts: Sequence[Attempt], backoff: float) -> float:
+    """Return the seconds to wait after *attempts* before the same is tried again.
+
+    That is as long as the server asked for, else *backoff*, doubled with each attempt.
+    """
+    error = attempts[-1].error
+    if isinstance(error, LLMRateLimitError) and error.retry_after is not None:
+        return error.retry_after
+    return backoff * float(2 ** (len(attempts) - 1))
 
 
 def _default_step(attempts: Sequence[Attempt]) -> NextStep:

@@ -33,6 +33,7 @@ from turnout.markers import hookspec
 from turnout.messages import JSON
 from turnout.skills import Assessment
 from turnout.types import (
+    After,
     Attempt,
     ExecutionMetrics,
     Feedback,
@@ -302,17 +303,23 @@ def execute_request(
 
 
 @hookspec(firstresult=True)
-def on_failure(request: ModelRequest, attempts: Sequence[Attempt]) -> NextStep | None:
+def on_failure(request: ModelRequest, attempts: Sequence[Attempt]) -> NextStep | After | None:
     """Decide what follows the last of *attempts*, which failed.
 
-    The first answer wins; without one the error's own ``fault`` decides. An error here counts as no
-    answer.
+    The first answer wins; without one the error's own ``fault`` decides. Before ``NextStep.RETRY`` the core
+    makes a pause of its own: as long as the server asked for, else ``[router] backoff``, doubled each time.
+    ``After`` says how long it is instead, before either step; the caller of a stream sees it as
+    ``Progress``. A pause that would outlast the deadline is not begun: the error is raised at once. An error
+    here counts as no answer.
 
     Example::
 
         @hookimpl
         def on_failure(attempts):
-            return NextStep.STOP if len(attempts) > 5 else None
+            if len(attempts) > 5:
+                return NextStep.STOP
+            if isinstance(attempts[-1].error, ModelCrashedError):
+                return After(NextStep.RETRY, seconds=10)  # the engine restarts as slowly here
     """
 
 

@@ -21,6 +21,7 @@ from turnout.messages import JSON
 from turnout.registry import Registry
 from turnout.skills import Assessment
 from turnout.types import (
+    After,
     Attempt,
     ExecutionMetrics,
     Feedback,
@@ -208,7 +209,7 @@ class Plugins(Registry):
             raise PluginError(message, host=deployment.host.name, advice=f"Enable the plugin {backend!r}.")
         return cast("Callable[[], AsyncIterator[Event]]", run)
 
-    def on_failure(self, request: ModelRequest, attempts: Sequence[Attempt]) -> NextStep | None:
+    def on_failure(self, request: ModelRequest, attempts: Sequence[Attempt]) -> NextStep | After | None:
         """Return what a plugin wants done after a failure, if any does."""
         try:
             step = self._first("on_failure", request=request, attempts=attempts)
@@ -217,7 +218,7 @@ class Plugins(Registry):
             return None
         except Exception:  # noqa: BLE001  the plugin boundary, and reported by name already
             return None
-        return step if isinstance(step, NextStep) else None
+        return step if isinstance(step, NextStep | After) else None
 
     def record_execution(self, metrics: ExecutionMetrics) -> None:
         """Tell everybody of an execution."""

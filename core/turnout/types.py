@@ -43,13 +43,17 @@ class Signals:
 
 @frozen
 class Attempt:
-    """One try at one deployment; ``error`` is None for the one that answered. Seconds throughout."""
+    """One try at one deployment; ``error`` is None for the one that answered. Seconds throughout.
+
+    ``pause_seconds`` is the wait that followed it before the next one began.
+    """
 
     model: str
     host: str
     error: LLMError | None = None
     queue_seconds: float = 0.0
     duration_seconds: float = 0.0
+    pause_seconds: float = 0.0
 
 
 ToolChoice: TypeAlias = Literal["none", "auto", "required"]
@@ -267,6 +271,14 @@ class NextStep(enum.Enum):
     RETRY = "retry"
     CHOOSE_AGAIN = "choose_again"
     STOP = "stop"
+
+
+@frozen
+class After:
+    """A next step that begins ``seconds`` from now. The request's deadline goes on meanwhile."""
+
+    step: NextStep
+    seconds: float = field(validator=validators.ge(0.0))
 
 
 NEXT_STEP_BY_FAULT = {

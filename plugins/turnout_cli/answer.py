@@ -71,7 +71,8 @@ async def tell(router: Router, reply: Reply, out: Output) -> None:
     """Say on stderr who answered, why, at what cost, and what is wrong with it."""
     for attempt in reply.attempts:
         if attempt.error is not None:
-            out.note(f"{attempt.model} on {attempt.host} failed first: {attempt.error.message}")
+            pause = f" (again after {seconds(attempt.pause_seconds)})" if attempt.pause_seconds else ""
+            out.note(f"{attempt.model} on {attempt.host} failed first: {attempt.error.message}{pause}")
     out.note(f"{reply.model} on {reply.host}{_why(reply)}")
     out.note(_cost(reply))
     if reply.truncated:

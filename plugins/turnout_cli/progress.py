@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichProgress
 
-_STAGES = {"queue": "waiting for a slot on {}", "load": "loading {}", "prefill": "reading the prompt"}
+_STAGES = {
+    "queue": "waiting for a slot on {}",
+    "load": "loading {}",
+    "prefill": "reading the prompt",
+    "pause": "waiting before {} is tried again",
+}
 
 
 def words(event: Progress, model: str = "") -> str:

@@ -78,6 +78,7 @@ def _attempt(attempt: Attempt) -> JSONObject:
         "error": None if attempt.error is None else error_shape(attempt.error),
         "queue_seconds": attempt.queue_seconds,
         "duration_seconds": attempt.duration_seconds,
+        "pause_seconds": attempt.pause_seconds,
     }
 
 

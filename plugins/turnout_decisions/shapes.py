@@ -90,6 +90,7 @@ def _tried(tried: Tried) -> JSONObject:
         "message": tried.message,
         "queue_seconds": tried.queue_seconds,
         "duration_seconds": tried.duration_seconds,
+        "pause_seconds": tried.pause_seconds,
     }
 
 

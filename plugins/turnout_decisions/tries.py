@@ -31,6 +31,7 @@ class Tried:
     message: str = ""
     queue_seconds: float = 0.0
     duration_seconds: float = 0.0
+    pause_seconds: float = 0.0
 
 
 def kept(attempts: Iterable[Attempt], *, content: bool) -> tuple[Tried, ...]:
@@ -44,6 +45,7 @@ def _tried(attempt: Attempt, error: LLMError | None, *, content: bool) -> Tried:
         attempt.host,
         queue_seconds=attempt.queue_seconds,
         duration_seconds=attempt.duration_seconds,
+        pause_seconds=attempt.pause_seconds,
     )
     if error is None:
         return tried
@@ -71,7 +73,10 @@ def _facts(error: LLMError, *, content: bool) -> Iterator[tuple[str, JSON]]:
 def attempts_of(tries: Iterable[Tried]) -> tuple[Attempt, ...]:
     """Return the attempts again, each with an error of its class that knows the same facts."""
     return tuple(
-        Attempt(one.model, one.host, _error(one), one.queue_seconds, one.duration_seconds) for one in tries
+        Attempt(
+            one.model, one.host, _error(one), one.queue_seconds, one.duration_seconds, one.pause_seconds
+        )
+        for one in tries
     )
 
 

@@ -17,7 +17,7 @@ from turnout_parallel.judging import Judgement, judged
 from turnout_parallel.outcome import Outcome, distinct
 from turnout_parallel.together import compare, raced, winner
 
-STAGES = {"queue": "queued", "load": "loading", "prefill": "reading"}
+STAGES = {"queue": "queued", "load": "loading", "prefill": "reading", "pause": "pausing"}
 
 
 @frozen

@@ -223,7 +223,8 @@ def _with_queue(
 def _seconds_left(request: ModelRequest) -> float | None:
     if request.timeout is None:
         return None
-    return request.timeout - sum(a.queue_seconds + a.duration_seconds for a in request.attempts)
+    spent = sum(a.queue_seconds + a.duration_seconds + a.pause_seconds for a in request.attempts)
+    return request.timeout - spent
 
 
 def _where(line: Line) -> Where:

@@ -11,13 +11,13 @@ from turnout.events import Event
 from turnout.fleet import Deployment, Discovery, Fleet, Instance
 from turnout.markers import hookimpl
 from turnout.messages import JSONObject
-from turnout.types import Attempt, ExecutionMetrics, Lease, ModelRequest, ModelSelection, NextStep
+from turnout.types import After, Attempt, ExecutionMetrics, Lease, ModelRequest, ModelSelection, NextStep
 from turnout_resilience.breakers import Breakers, Outcome
 from turnout_resilience.concurrency import Concurrency
 from turnout_resilience.lookout import Lookout, narrowed
 from turnout_resilience.pump import Run
 from turnout_resilience.reload import Plan, Reloads
-from turnout_resilience.retry import Retries, is_retried, jitter
+from turnout_resilience.retry import Retries, is_retried, pause
 from turnout_resilience.settings import ResilienceSettings
 from turnout_resilience.supervise import Supervisor
 from turnout_resilience.verdict import verdict_on
@@ -96,24 +96,14 @@ class Resilience:
     def place_request(
         self, request: ModelRequest, selection: ModelSelection, fleet: Fleet
     ) -> Generator[None, Place, Place]:
-        """Before a request goes where it has just failed: a random pause, or a load with a larger context."""
+        """Before a request goes where it has just failed for want of context: a load with a larger one."""
         work = yield
         self._fleet = fleet
-        again = not self._placing_again and is_retried(request, selection, fleet)
+        again = self.settings.reload and not self._placing_again and is_retried(request, selection, fleet)
         if work is None or self._router is None or not again:
             return work
-        plan = self.reloads.plan(request, request.attempts, fleet) if self.settings.reload else None
-        if plan is not None:
-            return self._reloaded(self._router, plan, work, request, selection)
-        return self._paused(work, jitter(request)) if self.settings.retries else work
-
-    async def _paused(self, work: Awaitable[Lease], seconds: float) -> Lease:
-        try:
-            await asyncio.sleep(seconds)
-        except asyncio.CancelledError:
-            _put_back(work)
-            raise
-        return await work
+        plan = self.reloads.plan(request, request.attempts, fleet)
+        return work if plan is None else self._reloaded(self._router, plan, work, request, selection)
 
     async def _reloaded(
         self,
@@ -153,13 +143,16 @@ class Resilience:
         return self._supervisor.run(run, request, deployment, self._fleet)
 
     @hookimpl
-    def on_failure(self, request: ModelRequest, attempts: Sequence[Attempt]) -> NextStep | None:
-        """Say whether it is worth another try, and where."""
+    def on_failure(self, request: ModelRequest, attempts: Sequence[Attempt]) -> NextStep | After | None:
+        """Say whether it is worth another try, where, and after how long."""
         if self.settings.reload and self.reloads.plan(request, attempts, self._fleet) is not None:
-            return NextStep.RETRY
-        if not self.settings.retries:
+            return After(NextStep.RETRY, 0.0)
+        if not self.settings.retries or self._router is None:
             return None
-        return self.retries.next_step(request, attempts, self._fleet, _now())
+        step = self.retries.next_step(request, attempts, self._fleet, _now())
+        if step is not NextStep.RETRY:
+            return step
+        return After(step, pause(request, attempts, self._router.config.router.backoff))
 
     @hookimpl(wrapper=True)
     def load_model(self, deployment: Deployment) -> Generator[None, Load, Load]:

@@ -1,8 +1,8 @@
 """What follows a failure: the same place again, another one, or the end (protocol §2.5).
 
 Where somebody else can serve he is asked at once. Where nobody can, what may pass is tried again after the
-core's own pause (``[router] backoff``, doubled each time; or the server's Retry-After) and a random part of
-as much again, so that those who failed together do not come back together.
+usual pause (``[router] backoff``, doubled each time; or the server's Retry-After) and a random part of as
+much again, so that those who failed together do not come back together.
 """
 
 from collections import defaultdict
@@ -12,6 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from turnout.errors import Fault, LLMConnectionError, LLMError, StreamInterruptedError
+from turnout.execution import usual_pause
 from turnout.fleet import Deployment, Fleet
 from turnout.types import Attempt, ModelRequest, ModelSelection, NextStep, failed_models
 from turnout_resilience.budget import Budget
@@ -95,8 +96,13 @@ def is_retried(request: ModelRequest, selection: ModelSelection, fleet: Fleet) -
     return selection.model == last.model and left == [last.host]
 
 
+def pause(request: ModelRequest, attempts: Sequence[Attempt], backoff: float) -> float:
+    """Return the seconds to wait before *request* is tried again where the last of *attempts* failed."""
+    return usual_pause(attempts, backoff) + jitter(request)
+
+
 def jitter(request: ModelRequest) -> float:
-    """Return the random seconds to wait before *request* is tried again."""
+    """Return the random part of the pause, in seconds."""
     # A source of its own for each attempt, so that a replay waits as long.
     chance = Random(f"{request.id}/{len(request.attempts)}")
     return chance.uniform(0.0, _growing(len(request.attempts)))

@@ -8,9 +8,11 @@ from tests.core.inline import Inline, Step, a_deployment, a_router
 from tests.core.recorder import BROKEN, DOWN, FATAL, PASSING, Recorder, ask, two_hosts
 
 from turnout import (
+    After,
     Attempt,
     Config,
     ContextOverflowError,
+    DeadlineExceededError,
     Done,
     Embeddings,
     EmptyReplyError,
@@ -203,12 +205,12 @@ async def test_the_fault_decides_what_follows(fault: Fault, recorder: Recorder) 
 class Verdicts:
     """Decides what follows a failure."""
 
-    def __init__(self, *steps: NextStep | None) -> None:
+    def __init__(self, *steps: NextStep | After | None) -> None:
         self.steps = list(steps)
         self.attempts: list[Sequence[Attempt]] = []
 
     @hookimpl
-    def on_failure(self, attempts: Sequence[Attempt]) -> NextStep | None:
+    def on_failure(self, attempts: Sequence[Attempt]) -> NextStep | After | None:
         self.attempts.append(attempts)
         return self.steps.pop(0)
 
@@ -251,6 +253,76 @@ async def test_each_pause_is_twice_the_one_before(recorder: Recorder) -> None:
     backend = two_hosts([BROKEN], [BROKEN], [BROKEN])
     await ask(backend, recorder, verdicts=Verdicts(*[NextStep.RETRY] * 3))
     assert asyncio.get_running_loop().time() == 1 + 2 + 4
+
+
+@pytest.mark.parametrize("step", [NextStep.RETRY, NextStep.CHOOSE_AGAIN])
+async def test_a_plugin_may_say_how_long_the_pause_is(step: NextStep, recorder: Recorder) -> None:
+    """It counts instead of the core's own, before either step, and stands in the attempt that it follows."""
+    backend = two_hosts([2.0, BROKEN])
+    reply = await ask(backend, recorder, verdicts=Verdicts(After(step, 7.0)))
+    assert asyncio.get_running_loop().time() == 2 + 7
+    assert backend.ran == [("one", "m"), ("one" if step is NextStep.RETRY else "two", "m")]
+    assert [attempt.pause_seconds for attempt in reply.attempts] == [7.0, 0.0]
+    assert (recorder.leases, reply.attempts[0].duration_seconds) == (0, 2.0)
+
+
+async def test_a_plugin_that_says_no_pause_gets_none(recorder: Recorder) -> None:
+    """After nothing at all it is tried again at once."""
+    await ask(two_hosts([BROKEN]), recorder, verdicts=Verdicts(After(NextStep.RETRY, 0.0)))
+    assert asyncio.get_running_loop().time() == 0
+
+
+async def test_stopping_needs_no_pause(recorder: Recorder) -> None:
+    """Who is not to be tried again need not wait for that."""
+    with pytest.raises(LLMResponseError):
+        await ask(two_hosts([BROKEN]), recorder, verdicts=Verdicts(After(NextStep.STOP, 9.0)))
+    assert asyncio.get_running_loop().time() == 0
+
+
+async def test_a_stream_shows_the_pause(recorder: Recorder) -> None:
+    """Its caller learns why he waits, and for how long, before he does."""
+    backend = two_hosts([PASSING])
+    plugins = {"recorder": recorder, "verdicts": Verdicts(After(NextStep.RETRY, 7.0))}
+    async with a_router(backend=backend, plugins=plugins) as router:
+        seen = [(asyncio.get_running_loop().time(), event) async for event in router.stream("hi")]
+    why = "trying again in 7.0 s: crashed"
+    assert seen[0] == (0.0, Progress(stage="pause", expected_seconds=7.0, detail=why))
+    assert {at for at, _ in seen[1:]} == {7.0}
+
+
+@pytest.mark.parametrize(("seconds", "ends"), [(3.0, 0.0), (1.0, 2.0)])
+async def test_a_plugins_pause_counts_against_the_deadline(
+    seconds: float, ends: float, recorder: Recorder
+) -> None:
+    """One that would outlast it is not begun; what comes after a shorter one has the rest."""
+    backend = two_hosts([BROKEN], [100.0])
+    plugins = {"recorder": recorder, "verdicts": Verdicts(After(NextStep.RETRY, seconds))}
+    async with a_router(backend=backend, plugins=plugins) as router:
+        with pytest.raises(LLMResponseError if ends == 0 else DeadlineExceededError):
+            await router.ask("hi", timeout=2)
+    assert asyncio.get_running_loop().time() == ends
+    assert (recorder.leases, backend.running) == (0, 0)
+
+
+async def test_who_leaves_during_a_pause_leaves_nothing_behind(recorder: Recorder) -> None:
+    """No slot, no second attempt, and the first is recorded once."""
+    backend = two_hosts([BROKEN])
+    plugins = {"recorder": recorder, "verdicts": Verdicts(After(NextStep.RETRY, 7.0))}
+    async with a_router(backend=backend, plugins=plugins) as router:
+        leaving = asyncio.create_task(router.ask("hi"))
+        await asyncio.sleep(3)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+    assert (recorder.leases, backend.ran) == (0, [("one", "m")])
+    assert [seen.error for seen in recorder.executions] == ["LLMResponseError"]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+def test_a_pause_is_a_number_of_seconds(seconds: float) -> None:
+    """Neither a negative one nor what is no number."""
+    with pytest.raises(ValueError, match="seconds"):
+        After(NextStep.RETRY, seconds)
 
 
 # --- before and after the first output --------------------------------------------------------------

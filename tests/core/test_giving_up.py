@@ -109,7 +109,7 @@ async def test_the_deadline_keeps_nothing_of_an_attempt_that_failed(recorder: Re
 
 @pytest.mark.parametrize("error", [PASSING, BROKEN, DOWN], ids=lambda error: type(error).__name__)
 async def test_every_error_after_output_keeps_what_had_come(recorder: Recorder, error: LLMError) -> None:
-    """A crash, a broken answer and a lost host alike: `partial` is what the caller of the stream has heard."""
+    """A crash, a broken answer and a lost host alike: `partial` is what the caller has heard."""
     backend = two_hosts([Text(text="half"), type(error)("it ends")])
     async with a_router(backend=backend, plugins={"recorder": recorder}) as router:
         with pytest.raises(type(error)) as caught:

@@ -18,6 +18,7 @@ from tests.core.inline import a_deployment, a_fleet
 
 import turnout
 from turnout import (
+    After,
     Attempt,
     Candidate,
     Config,
@@ -233,6 +234,8 @@ async def test_the_examples_of_execution_run() -> None:
     failed = Attempt("m", "one", turnout.LLMError("no"))
     assert example("on_failure").on_failure(REQUEST, [failed]) is None
     assert example("on_failure").on_failure(REQUEST, [failed] * 6) is NextStep.STOP
+    crashed = Attempt("m", "one", turnout.ModelCrashedError("no"))
+    assert example("on_failure").on_failure(REQUEST, [crashed]) == After(NextStep.RETRY, 10)
 
 
 def test_the_examples_of_metrics_run() -> None:

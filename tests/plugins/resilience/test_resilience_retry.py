@@ -167,7 +167,7 @@ async def test_those_that_failed_together_do_not_come_back_together() -> None:
 
 
 async def test_who_leaves_during_the_pause_leaves_nothing_behind() -> None:
-    """The slot that was to be asked for is not taken, nor is Python left with work that nobody awaits."""
+    """The slot that was to be asked for is not taken, and nothing is sent."""
     async with opened({"desk": host()}, router=RouterSettings(backoff=1.0)) as scene:
         scene.emulators["desk"].inject(FetchFailed(times=1))
         leaving = asyncio.create_task(scene.router.ask(ModelRequest("hello", id="r1", timeout=60)))
