@@ -25,7 +25,7 @@ from loguru import logger
 
 from turnout import (
     After, Discovery, Host, Lease, ModelCrashedError, ModelSelection, NextStep, Quality, Signals, TaskType,
-    hookimpl,
+    Vetoes, hookimpl,
 )
 """
 """What the examples import."""

@@ -88,6 +88,7 @@ from turnout.types import (
     Signals,
     Timings,
     Verdict,
+    Vetoes,
 )
 
 try:
@@ -183,6 +184,7 @@ __all__ = [
     "Usage",
     "Used",
     "Verdict",
+    "Vetoes",
     "WrongModelError",
     "ask",
     "hookimpl",

@@ -42,6 +42,7 @@ from turnout.types import (
     ModelSelection,
     NextStep,
     Signals,
+    Vetoes,
 )
 
 if TYPE_CHECKING:
@@ -176,17 +177,20 @@ def classify_request(request: ModelRequest) -> Signals | Awaitable[Signals] | No
 @hookspec
 def veto_deployments(
     request: ModelRequest, deployments: Sequence[Deployment]
-) -> Mapping[Deployment, str] | None:
+) -> Mapping[Deployment, str] | Vetoes | None:
     """Forbid some of the eligible *deployments*, each with a reason that a person reads.
 
     Everybody is asked, once per selection with all deployments together; one veto is enough. An error
-    is logged with the plugin's name and forbids nothing.
+    is logged with the plugin's name and forbids nothing. Who has something to say of the decision as a whole
+    returns ``Vetoes``, with or without any reasons: its ``notes`` are shown with the answer and wherever the
+    decision is explained.
 
     Example::
 
         @hookimpl
         def veto_deployments(deployments):
-            return {d: "on battery" for d in deployments if d.host.name == "laptop"}
+            laptop = {d: "on battery" for d in deployments if d.host.name == "laptop"}
+            return laptop if len(laptop) < len(deployments) else Vetoes(notes="the battery pays for this")
     """
 
 

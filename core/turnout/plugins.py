@@ -30,6 +30,7 @@ from turnout.types import (
     ModelSelection,
     NextStep,
     Signals,
+    Vetoes,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
     from turnout.config import Config
     from turnout.router import Router
+
+_NO_VETOES = Vetoes()
 
 
 class Plugins(Registry):
@@ -142,16 +145,21 @@ class Plugins(Registry):
 
     def veto_deployments(
         self, request: ModelRequest, deployments: Sequence[Deployment]
-    ) -> dict[Deployment, str]:
+    ) -> Vetoes:
         """Collect the vetoes; of two for one deployment the first reason counts."""
-        vetoes: dict[Deployment, str] = {}
+        reasons: dict[Deployment, str] = {}
+        notes: list[str] = []
         for name, answer in self.isolated("veto_deployments", request=request, deployments=deployments):
-            if not isinstance(answer, Mapping):
+            said = answer
+            if isinstance(said, Vetoes):
+                notes.extend(f"{note} ({name})" for note in said.notes)
+                said = said.reasons
+            if not isinstance(said, Mapping):
                 self.report(name, "veto_deployments", TypeError(f"returned {answer!r}, not a mapping"))
                 continue
-            for deployment, reason in answer.items():
-                vetoes.setdefault(deployment, f"{reason} ({name})")
-        return vetoes
+            for deployment, reason in said.items():
+                reasons.setdefault(deployment, f"{reason} ({name})")
+        return Vetoes(reasons, tuple(notes)) if reasons or notes else _NO_VETOES
 
     def estimate(
         self, request: ModelRequest, deployments: Sequence[Deployment]

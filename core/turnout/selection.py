@@ -93,8 +93,8 @@ def decide(plugins: Plugins, request: ModelRequest, fleet: Fleet, config: Config
     narrow = pinned is not None and not request.allow_fallback
     considered = fleet.models[pinned] if narrow and pinned else fleet.deployments
     deployments, ineligible = eligibility.eligible(eligibility.needs_of(request), considered)
-    deployments = _without_vetoed(plugins, request, deployments, ineligible)
-    explanation = Explanation(ineligible=tuple(ineligible), signals=request.signals)
+    deployments, notes = _without_vetoed(plugins, request, deployments, ineligible)
+    explanation = Explanation(ineligible=tuple(ineligible), signals=request.signals, notes=notes)
     if not deployments:
         nobody = _no_candidate(request, fleet, ineligible, pinned if narrow else None)
         return Decision(request, explanation, error=nobody)
@@ -120,7 +120,8 @@ def repeat(
         return None
     # That it has failed is known, and somebody wants it all the same.
     able, _ = eligibility.eligible(eligibility.needs_of(evolve(request, attempts=())), [deployment])
-    if not _without_vetoed(plugins, request, able, []):
+    left, _ = _without_vetoed(plugins, request, able, [])
+    if not left:
         return None
     group = fleet.models[selection.model]
     others = (Ineligible(d.model, d.host.name, "another is retried") for d in group if d is not deployment)
@@ -132,12 +133,14 @@ def repeat(
 
 def _without_vetoed(
     plugins: Plugins, request: ModelRequest, deployments: list[Deployment], ineligible: list[Ineligible]
-) -> list[Deployment]:
+) -> tuple[list[Deployment], tuple[str, ...]]:
+    """Return those that are left, and what is noted of the decision."""
     vetoes = plugins.veto_deployments(request, deployments)
-    if not vetoes:
-        return deployments
-    ineligible.extend(Ineligible(d.model, d.host.name, vetoes[d]) for d in deployments if d in vetoes)
-    return [d for d in deployments if d not in vetoes]
+    out = vetoes.reasons
+    if not out:
+        return deployments, vetoes.notes
+    ineligible.extend(Ineligible(d.model, d.host.name, out[d]) for d in deployments if d in out)
+    return [d for d in deployments if d not in out], vetoes.notes
 
 
 def _pin(request: ModelRequest, fleet: Fleet, config: Config) -> str | None:
@@ -209,7 +212,7 @@ def _ask(
             verdicts.append(Verdict(name, "abstained"))
         elif isinstance(answer, ModelSelection) and isinstance(answer.model, str) and answer.model in names:
             verdicts.append(Verdict(name, "selected", answer.reason))
-            explanation = _explained(explanation, names, verdicts)
+            explanation = _explained(explanation, names, verdicts, _notes_of(name, answer))
             selection = ModelSelection(
                 answer.model,
                 answer.reason,
@@ -231,5 +234,15 @@ def _ask(
     return Decision(request, explanation, candidates, error=nobody)
 
 
-def _explained(so_far: Explanation, names: Iterable[str], verdicts: Iterable[Verdict]) -> Explanation:
-    return Explanation(tuple(names), so_far.ineligible, tuple(verdicts), so_far.signals)
+def _notes_of(strategy: str, selection: ModelSelection) -> tuple[str, ...]:
+    said = selection.explanation
+    # A strategy may have put anything there: it used to be thrown away.
+    notes = said.notes if isinstance(said, Explanation) else ()
+    return tuple(f"{note} ({strategy})" for note in notes)
+
+
+def _explained(
+    so_far: Explanation, names: Iterable[str], verdicts: Iterable[Verdict], notes: tuple[str, ...] = ()
+) -> Explanation:
+    notes = (*so_far.notes, *notes)
+    return Explanation(tuple(names), so_far.ineligible, tuple(verdicts), so_far.signals, notes)

@@ -196,12 +196,24 @@ class Ineligible:
 
 @frozen
 class Explanation:
-    """A whole decision: who could be chosen, who could not and why, and what each strategy said."""
+    """A whole decision: who could be chosen, who could not and why, and what each strategy said.
+
+    ``notes`` are sentences on the whole of it, for its reader: from vetoes and from the chosen strategy.
+    """
 
     candidates: tuple[str, ...] = ()
     ineligible: tuple[Ineligible, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     signals: Signals = Signals()
+    notes: tuple[str, ...] = field(default=(), converter=_strings)
+
+
+@frozen
+class Vetoes:
+    """The deployments that a plugin forbids, each with a reason; ``notes`` go into the explanation."""
+
+    reasons: Mapping[Deployment, str] = field(factory=dict)
+    notes: tuple[str, ...] = field(default=(), converter=_strings)
 
 
 def _not_zero(_: object, attribute: "Attribute[float]", value: float) -> None:
@@ -215,8 +227,9 @@ class ModelSelection:
     """The model that a strategy chose, and why.
 
     ``ranking`` lists the models that it would take next, best first. The core fills in
-    ``strategy_used`` and ``explanation``. ``estimated_duration`` is in seconds. ``propensity`` is the
-    probability with which the strategy takes this model for this request: 1, unless it left it to chance.
+    ``strategy_used`` and ``explanation``, of which it keeps a strategy's ``notes``.
+    ``estimated_duration`` is in seconds. ``propensity`` is the probability with which the strategy takes
+    this model for this request: 1, unless it left it to chance.
     """
 
     model: str

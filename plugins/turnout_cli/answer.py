@@ -74,6 +74,8 @@ async def tell(router: Router, reply: Reply, out: Output) -> None:
             pause = f" (again after {seconds(attempt.pause_seconds)})" if attempt.pause_seconds else ""
             out.note(f"{attempt.model} on {attempt.host} failed first: {attempt.error.message}{pause}")
     out.note(f"{reply.model} on {reply.host}{_why(reply)}")
+    for note in reply.selection.explanation.notes if reply.selection else ():
+        out.note(note)
     out.note(_cost(reply))
     if reply.truncated:
         out.warn(

@@ -106,6 +106,7 @@ def _explanation(explanation: Explanation) -> JSONObject:
         "ineligible": [_ineligible(one) for one in explanation.ineligible],
         "verdicts": [_verdict(one) for one in explanation.verdicts],
         "signals": _signals(explanation.signals),
+        "notes": list(explanation.notes),
     }
 
 
@@ -142,6 +143,7 @@ def decision_shape(decision: Decision) -> JSONObject:
         "candidates": [_candidate(one, decision.request.signals) for one in decision.candidates],
         "verdicts": [_verdict(one) for one in decision.explanation.verdicts],
         "ineligible": [_ineligible(one) for one in decision.explanation.ineligible],
+        "notes": list(decision.explanation.notes),
         "error": None if decision.error is None else error_shape(decision.error),
     }
 

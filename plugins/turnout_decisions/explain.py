@@ -50,6 +50,8 @@ def _decision(entry: Entry, out: Output, which: str) -> None:
     if chosen.explanation.ineligible:
         left_out = [(one.model, one.host, one.reason) for one in chosen.explanation.ineligible]
         out.table(("MODEL", "HOST", "REASON"), harmless_rows(left_out), title="\nLeft out")
+    for note in chosen.explanation.notes:
+        out.line(f"\nNote: {harmless(note)}")
 
 
 def _chance(propensity: float) -> str:

@@ -28,7 +28,8 @@ UNSEEN = frozenset({"calibration", "shadow"})
 class LoggedDecision:
     """A decision as it was kept.
 
-    The selection's explanation has the verdicts and who was ineligible; candidates and signals are here.
+    The selection's explanation has the verdicts, who was ineligible, and the notes; candidates and signals
+    are here.
     """
 
     at: float
@@ -78,7 +79,7 @@ def logged(made: Made, *, content: bool) -> LoggedDecision:
         made.selection.ranking,
         made.selection.estimated_duration,
         made.selection.strategy_used,
-        Explanation((), explanation.ineligible, verdicts, Signals()),
+        Explanation((), explanation.ineligible, verdicts, Signals(), explanation.notes),
         made.selection.propensity,
     )
     facts = facts_of(made.request, content=content)

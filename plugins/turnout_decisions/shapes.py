@@ -49,6 +49,7 @@ def _entry(entry: Entry, following: LoggedDecision | None) -> JSONObject:
         "candidates": _list(_candidate(decision, one) for one in decision.candidates),
         "verdicts": _list(_plain(one) for one in chosen.explanation.verdicts),
         "ineligible": _list(_plain(one) for one in chosen.explanation.ineligible),
+        "notes": list(chosen.explanation.notes),
         "outcomes": _list(_outcome(one) for one in entry.outcomes),
         "tried": _list(_tried(one) for one in tried),
         "ratings": _list(rating_shape(one) for one in entry.ratings),

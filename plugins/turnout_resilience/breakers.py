@@ -7,6 +7,7 @@ from attrs import frozen
 
 from turnout.fleet import Deployment
 from turnout.messages import JSONObject
+from turnout.types import Vetoes
 from turnout_resilience.breaker import Breaker, Policy, State
 from turnout_resilience.settings import ResilienceSettings
 from turnout_resilience.verdict import Verdict
@@ -90,25 +91,25 @@ class Breakers:
 
     # --- what follows -------------------------------------------------------------------------------
 
-    def vetoes(self, who: str, deployments: Sequence[Deployment], now: float) -> dict[Deployment, str]:
+    def vetoes(self, who: str, deployments: Sequence[Deployment], now: float) -> Vetoes | None:
         """Return those that the request *who* may not have, with reasons; never all of them.
 
-        Where every circuit is open, the least bad deployment is let through, and the others' reasons say so.
+        Where every circuit is open, the least bad deployment is let through, and a note says so.
         """
         if not (self.hosts or self.deployments):
-            return {}
+            return None
         closed = {d: reason for d in deployments if (reason := self._closed_to(who, d, now)) is not None}
         if not closed:
             self._admit(who, deployments, now)
-            return {}
+            return None
         if len(closed) < len(deployments):
             self._admit(who, [d for d in deployments if d not in closed], now)
-            return closed
+            return Vetoes(closed)
         best = min(deployments, key=lambda d: self._badness(d, now))
-        del closed[best]
+        why = closed.pop(best)
         self.last_resorts += 1
-        said = f"; every circuit is open, and {best.model} on {best.host.name} is the least bad"
-        return {deployment: reason + said for deployment, reason in closed.items()}
+        note = f"every circuit is open: {best.model} on {best.host.name} is the least bad, though {why}"
+        return Vetoes(closed, note)
 
     def _admit(self, who: str, deployments: Iterable[Deployment], now: float) -> None:
         for deployment in deployments:

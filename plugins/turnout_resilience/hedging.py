@@ -99,7 +99,7 @@ async def lease_elsewhere(
         fleet = await router.fleet()
         others = [d for d in fleet.models.get(first.model, ()) if d.host.name != first.host.name]
         able, _ = eligibility.eligible(eligibility.needs_of(request), others)
-        vetoes = router.plugins.veto_deployments(request, able)
+        vetoes = router.plugins.veto_deployments(request, able).reasons
         chosen = {d.host.name for d in able if d not in vetoes and suits(d)}
         if not chosen:
             return None

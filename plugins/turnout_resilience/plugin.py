@@ -1,7 +1,7 @@
 """The plugin: each part of it is a veto, a wrapper, or an answer to ``on_failure``."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Sequence
 from functools import partial
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, TypeAlias
@@ -11,7 +11,16 @@ from turnout.events import Event
 from turnout.fleet import Deployment, Discovery, Fleet, Instance
 from turnout.markers import hookimpl
 from turnout.messages import JSONObject
-from turnout.types import After, Attempt, ExecutionMetrics, Lease, ModelRequest, ModelSelection, NextStep
+from turnout.types import (
+    After,
+    Attempt,
+    ExecutionMetrics,
+    Lease,
+    ModelRequest,
+    ModelSelection,
+    NextStep,
+    Vetoes,
+)
 from turnout_resilience.breakers import Breakers, Outcome
 from turnout_resilience.concurrency import Concurrency
 from turnout_resilience.lookout import Lookout, narrowed
@@ -88,7 +97,7 @@ class Resilience:
     @hookimpl
     def veto_deployments(
         self, request: ModelRequest, deployments: Sequence[Deployment]
-    ) -> Mapping[Deployment, str] | None:
+    ) -> Vetoes | None:
         """Leave out what has an open circuit."""
         return self.breakers.vetoes(request.id, deployments, _now()) if self.settings.breakers else None
 

@@ -36,6 +36,7 @@ from turnout import (
     Router,
     Signals,
     TaskType,
+    Vetoes,
     hookspecs,
 )
 from turnout.loading import Found
@@ -205,9 +206,9 @@ async def test_the_examples_of_selection_run(log: list[str]) -> None:
     assert await example("classify_request").classify_request(REQUEST) == [
         Signals(task_type=TaskType.CODE_REVIEW, confidence=0.9)
     ]
-    assert example("veto_deployments").veto_deployments(REQUEST, [HERE, laptop]) == {
-        laptop: "on battery (example)"
-    }
+    vetoes = example("veto_deployments").veto_deployments
+    assert vetoes(REQUEST, [HERE, laptop]) == Vetoes({laptop: "on battery (example)"})
+    assert vetoes(REQUEST, [laptop]) == Vetoes(notes="the battery pays for this (example)")
     assert example("estimate").estimate(REQUEST, [HERE, laptop])[HERE].queue_seconds == 7
     [(_, strategy)] = example("select_model").strategies
     models = [Candidate(d.info, (d,)) for d in (a_deployment("b"), a_deployment("a"))]

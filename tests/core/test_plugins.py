@@ -21,6 +21,7 @@ from turnout import (
     PluginError,
     Signals,
     TaskType,
+    Vetoes,
     hookimpl,
 )
 from turnout.plugins import Plugins
@@ -188,7 +189,7 @@ async def test_signals_may_take_work(good: Good, log: list[str]) -> None:
 
 def test_vetoes_of_the_others_count(plugins: Plugins, log: list[str]) -> None:
     """Each reason carries the name of who vetoed, and what is no mapping forbids nothing."""
-    assert plugins.veto_deployments(REQUEST, [HERE]) == {HERE: "on battery (good)"}
+    assert plugins.veto_deployments(REQUEST, [HERE]) == Vetoes({HERE: "on battery (good)"})
     assert [line.partition(":")[0] for line in log] == [
         "WARNING plugin 'broken' failed in veto_deployments",
         "WARNING plugin 'nonsense' failed in veto_deployments",
@@ -206,7 +207,27 @@ class OnFire:
 def test_of_two_vetoes_the_first_reason_counts(plugins: Plugins) -> None:
     """One veto is enough, and the first who is asked explains it."""
     plugins.add("fire", OnFire())
-    assert plugins.veto_deployments(REQUEST, [HERE]) == {HERE: "on fire (fire)"}
+    assert plugins.veto_deployments(REQUEST, [HERE]).reasons == {HERE: "on fire (fire)"}
+
+
+class Remarks:
+    """Forbids nothing, and has something to say; or both."""
+
+    def __init__(self, vetoes: Vetoes) -> None:
+        self.vetoes = vetoes
+
+    @hookimpl
+    def veto_deployments(self) -> Vetoes:
+        return self.vetoes
+
+
+def test_everybodys_notes_are_kept(plugins: Plugins) -> None:
+    """Each carries the name of who made it, whether he forbids anything or not."""
+    plugins.add("first", Remarks(Vetoes(notes=("all are tired", "mind the gap"))))
+    plugins.add("second", Remarks(Vetoes({HERE: "on fire"}, "so be it")))
+    vetoes = plugins.veto_deployments(REQUEST, [HERE])
+    assert set(vetoes.notes) == {"all are tired (first)", "mind the gap (first)", "so be it (second)"}
+    assert vetoes.reasons == {HERE: "on fire (second)"}
 
 
 @pytest.mark.parametrize("plugin", [Broken, Nonsense])

@@ -34,6 +34,7 @@ from turnout import (
     StrategyChainError,
     TaskType,
     Verdict,
+    Vetoes,
     hookimpl,
 )
 from turnout.plugins import Plugins
@@ -197,6 +198,31 @@ def test_a_veto_takes_a_deployment_out_with_its_reason() -> None:
     decision = decide(plugged(last=worlds.last(), veto=Veto()), HI, a_fleet(here, there), Config())
     assert [c.deployments for c in decision.candidates] == [(there,)]
     assert decision.explanation.ineligible == (Ineligible("m", "one", "on battery (veto)"),)
+
+
+class Remark:
+    """Forbids nothing, but has something to say."""
+
+    @hookimpl
+    def veto_deployments(self, deployments: Sequence[Deployment]) -> Vetoes:
+        return Vetoes(notes=f"{len(deployments)} to choose from")
+
+
+def test_a_decision_keeps_the_notes_of_vetoes_and_of_the_strategy() -> None:
+    """They stand in the explanation with the names of who made them, whether somebody can choose or not."""
+    chosen = worlds.answering(ModelSelection("m", explanation=Explanation(("x",), notes="by the stars")))
+    fleet, notes = a_fleet(a_deployment()), ("1 to choose from (remark)", "by the stars (chosen)")
+    selection = decide(plugged(chosen=chosen, remark=Remark()), HI, fleet, Config()).chosen()
+    assert (selection.explanation.candidates, selection.explanation.notes) == (("m",), notes)
+    nobody = decide(plugged(remark=Remark(), chosen=worlds.answering(None)), HI, fleet, Config())
+    assert (nobody.selection, nobody.explanation.notes) == (None, notes[:1])
+
+
+def test_what_a_strategy_puts_for_an_explanation_costs_it_nothing_but_its_notes() -> None:
+    """The core writes the explanation, whatever stood there."""
+    wrong = worlds.answering(ModelSelection("m", explanation="because"))  # type: ignore[arg-type]
+    selection = decided([wrong], HI, a_fleet(a_deployment())).chosen()
+    assert (selection.model, selection.explanation.notes) == ("m", ())
 
 
 def test_a_selection_explains_itself() -> None:

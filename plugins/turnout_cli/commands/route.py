@@ -57,6 +57,8 @@ def route(
     elif decision.selection is not None:
         app.out.line(decision.selection.model)
         app.out.note(why(decision.selection))
+        for note in decision.explanation.notes:
+            app.out.note(note)
     if decision.error is not None:
         app.out.error(str(decision.error))
         click.get_current_context().exit(exit_code(decision.error))
@@ -87,6 +89,8 @@ def show_explanation(explanation: Explanation, out: Output) -> None:
     if explanation.ineligible:
         left_out = [(one.model, one.host, one.reason) for one in explanation.ineligible]
         out.table(("MODEL", "HOST", "REASON"), left_out, title="\nLeft out")
+    for note in explanation.notes:
+        out.line(f"\nNote: {note}")
     out.line(f"\n{facts(explanation.signals)}")
 
 

@@ -2,11 +2,13 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from turnout import JSONObject
+from turnout import JSONObject, Router, Vetoes, hookimpl
 from turnout_testing import (
     Crash,
     EmulatedModel,
@@ -275,6 +277,41 @@ def test_a_failed_attempt_is_said(make_desk: MakeDesk) -> None:
     assert done.exit_code == 0
     assert "acme/hawk-vl-4b on desk failed first" in done.stderr
     assert "acme/owl-8b on desk" in done.stderr
+
+
+def test_a_pause_is_said_when_it_begins_and_in_the_end(make_desk: MakeDesk) -> None:
+    """Who waits learns that it is tried again; the answer tells after how long, and so does the JSON."""
+    for extra in ([], ["--json"]):
+        emulator = Emulator(loaded=("acme/owl-8b",), speed=1000)
+        emulator.inject(Crash(model="acme/owl-8b", times=1))
+        with make_desk(emulator) as desk:
+            done = desk.run("--set", "router.backoff=0.01", "ask", "-m", "owl-8b", "hello", *extra)
+        assert done.exit_code == 0
+        assert "trying again in 0." in done.stderr
+        if extra:
+            assert json.loads(done.stdout)["attempts"][0]["pause_seconds"] >= 0.01
+        else:
+            assert re.search(r"owl-8b on desk failed first: .* \(again after \d", done.stderr)
+
+
+class Sighing:
+    """Has something to say of every decision."""
+
+    @hookimpl
+    def veto_deployments(self) -> Vetoes:
+        return Vetoes(notes="it is late")
+
+
+@pytest.mark.parametrize("verb", ["ask", "route"])
+def test_what_plugins_note_of_a_decision_is_shown(make_desk: MakeDesk, verb: str) -> None:
+    """As a note, in the explanation, and with --json."""
+    with make_desk() as made:
+        desk = evolve(made, make_router=lambda config: Router(config, plugins={"sighing": Sighing()}))
+        assert "it is late (sighing)" in desk.run(verb, "hello").stderr
+        shown = desk.json(verb, "hello")
+        where = shown if verb == "route" else shown["selection"]["explanation"]  # type: ignore[call-overload,index]
+        assert where["notes"] == ["it is late (sighing)"]  # type: ignore[call-overload,index]
+        assert "\nNote: it is late (sighing)\n" in desk.run("route", "--explain", "hello").stdout
 
 
 def test_another_model_than_the_pinned_one_never_answers(make_desk: MakeDesk) -> None:

@@ -23,6 +23,7 @@ from turnout import (
     Router,
     Signals,
     TaskType,
+    Vetoes,
     hookimpl,
 )
 from turnout.clock import now
@@ -75,6 +76,14 @@ class Sulking:
         return Signals(language="en")
 
 
+class Sighing:
+    """Has something to say of every decision."""
+
+    @hookimpl
+    def veto_deployments(self) -> Vetoes:
+        return Vetoes(notes="it is late")
+
+
 @frozen
 class Desk:
     """The command line with the plugin, one emulated host, and a home of its own."""
@@ -86,6 +95,7 @@ class Desk:
     def make_router(self, config: Config) -> Router:
         plugins = {
             "listening": self.listening, "owls": Always(OWL), "hawks": Always(HAWK), "sulking": Sulking(),
+            "sighing": Sighing(),
         }  # fmt: skip
         return Router(config, plugins=plugins)
 
@@ -164,6 +174,7 @@ def test_explain_shows_the_whole_decision(desk: Desk) -> None:
     assert ["explicit", "abstained"] in rows
     assert ["text-embedding-acme-v1", "desk", "an", "embedding", "model"] in rows
     assert any(row[1:3] == ["desk", "answered"] for row in rows)
+    assert "\nNote: it is late (sighing)\n" in shown
 
 
 def test_explain_by_id(desk: Desk) -> None:
@@ -185,6 +196,7 @@ def test_explain_as_json(desk: Desk) -> None:
     assert {name: one[name] for name in ("strategy", "propensity", "attempt")} == {
         "strategy": "performance", "propensity": 1.0, "attempt": 1,
     }  # fmt: skip
+    assert one["notes"] == ["it is late (sighing)"]
     assert isinstance(one["request"], dict)
     assert isinstance(one["request"]["signals"], dict)
     assert one["request"]["signals"]["task_type"] == "planning"

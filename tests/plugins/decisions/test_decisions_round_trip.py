@@ -276,7 +276,7 @@ ERRORS: tuple[tuple[LLMError, str, Mapping[str, object]], ...] = (
 @pytest.mark.parametrize(("error", "kind", "facts"), ERRORS, ids=lambda value: str(value)[:20])
 def test_failures_come_back(error: LLMError, kind: str, facts: Mapping[str, object]) -> None:
     """A failed attempt has an error of its class again, or of the nearest known, with its numbers."""
-    request = ModelRequest("hi", attempts=(Attempt("m", "one", error, 1.0, 2.0), Attempt("n", "one")))
+    request = ModelRequest("hi", attempts=(Attempt("m", "one", error, 1.0, 2.0, 3.0), Attempt("n", "one")))
     kept = facts_of(request, content=False)
     back, other = request_of(kept).attempts
     assert other == Attempt("n", "one")
@@ -285,7 +285,7 @@ def test_failures_come_back(error: LLMError, kind: str, facts: Mapping[str, obje
     assert back.error is not None
     assert {name: getattr(back.error, name) for name in facts} == facts
     assert (back.error.fault, back.model, back.host) == (error.fault, "m", "one")
-    assert (back.queue_seconds, back.duration_seconds) == (1.0, 2.0)
+    assert (back.queue_seconds, back.duration_seconds, back.pause_seconds) == (1.0, 2.0, 3.0)
     assert "secret" not in str(back.error)
 
 

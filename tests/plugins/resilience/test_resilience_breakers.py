@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from tests.plugins.resilience.scene import CHAT, OWL, deployment, failure, host, now, opened, owl, route
 
-from turnout import ModelRequest, Router
+from turnout import ModelRequest, Router, Vetoes
 from turnout.events import Progress
 from turnout.wire.lenient import rows
 from turnout_resilience import ResilienceSettings
@@ -156,16 +156,21 @@ async def test_missing_memory_opens_at_once_and_for_ever_longer() -> None:
 
 
 async def test_where_every_circuit_is_open_the_least_bad_is_tried() -> None:
-    """The one that is to be probed next; and whoever was left out says so."""
+    """The one that is to be probed next; and the decision says so, wherever it is shown."""
     async with opened({"desk": host(), "attic": host()}) as scene:
         await scene.router.fleet()
         for name, failures in (("desk", 1), ("attic", 3)):
             for number in range(failures):
                 scene.plugin.breakers.learn(outcome((name, OWL), Verdict.MEMORY, at=0.1 * number))
-        reasons = await ineligible(scene.router)
-        assert list(reasons) == ["attic"]
-        assert f"every circuit is open, and {OWL} on desk is the least bad" in reasons["attic"]
-        assert (await scene.router.ask(pinned())).host == "desk"
+        decision = await scene.router.explain(pinned())
+        assert [one.host for one in decision.explanation.ineligible] == ["attic"]
+        [note] = decision.explanation.notes
+        said = f"every circuit is open: {OWL} on desk is the least bad, though its circuit is open"
+        assert note.startswith(said)
+        reply = await scene.router.ask(pinned())
+        assert reply.host == "desk"
+        assert reply.selection is not None
+        assert "is the least bad" in reply.selection.explanation.notes[0]
 
 
 async def test_a_caller_hears_that_he_is_served_by_the_least_bad() -> None:
@@ -191,35 +196,39 @@ def half_open(*, memory: bool = False) -> Breakers:
 def test_one_request_is_the_probe_where_the_model_is_resident() -> None:
     """Everybody else goes elsewhere until it has ended."""
     breakers, desk, attic = half_open(), deployment("desk"), deployment("attic")
-    assert breakers.vetoes("a", [desk, attic], 10.0) == {}
+    assert breakers.vetoes("a", [desk, attic], 10.0) is None
     refused = breakers.vetoes("b", [desk, attic], 10.0)
-    assert refused == {desk: "its circuit is half-open, and another request is the probe"}
+    assert refused == Vetoes({desk: "its circuit is half-open, and another request is the probe"})
     breakers.learn(outcome(("desk", OWL), Verdict.NEUTRAL, at=11.0, who="a"))
-    assert breakers.vetoes("b", [desk, attic], 11.0) == {}
+    assert breakers.vetoes("b", [desk, attic], 11.0) is None
 
 
 def test_a_probe_loads_nothing() -> None:
     """What crashed and is not loaded any more is left alone, until that is long ago."""
     breakers, desk, attic = half_open(), deployment("desk", resident=False), deployment("attic")
     refused = breakers.vetoes("a", [desk, attic], 10.0)
-    assert refused == {desk: "its circuit is half-open (the model fails there), and a probe would load it"}
-    assert breakers.vetoes("a", [desk, attic], SETTINGS.longest_cooldown + 1) == {}
+    assert refused == Vetoes(
+        {desk: "its circuit is half-open (the model fails there), and a probe would load it"}
+    )
+    assert breakers.vetoes("a", [desk, attic], SETTINGS.longest_cooldown + 1) is None
 
 
 def test_where_memory_was_missing_the_load_is_the_probe() -> None:
     """Nothing else can show that there is memory now."""
     breakers, desk, attic = half_open(memory=True), deployment("desk", resident=False), deployment("attic")
-    assert breakers.vetoes("a", [desk, attic], 20.0) == {}
+    assert breakers.vetoes("a", [desk, attic], 20.0) is None
 
 
 def test_a_host_that_is_half_open_takes_one_request_too() -> None:
     """Its circuit counts for all its models."""
     breakers, desk, attic = Breakers(SETTINGS), deployment("desk"), deployment("attic")
     breakers.learn(outcome(("desk", "another"), Verdict.UNREACHABLE))
-    reason = breakers.vetoes("a", [desk, attic], 1.5)[desk]
-    assert reason == "its host's circuit is open (the host cannot be reached), for 0.5 s more"
-    assert breakers.vetoes("a", [desk, attic], 2.5) == {}
-    assert desk in breakers.vetoes("b", [desk, attic], 2.5)
+    reason = "its host's circuit is open (the host cannot be reached), for 0.5 s more"
+    assert breakers.vetoes("a", [desk, attic], 1.5) == Vetoes({desk: reason})
+    assert breakers.vetoes("a", [desk, attic], 2.5) is None
+    refused = breakers.vetoes("b", [desk, attic], 2.5)
+    assert refused is not None
+    assert list(refused.reasons) == [desk]
 
 
 def test_the_healthy_are_forgotten() -> None:
