@@ -152,9 +152,9 @@ class Execution:
             raise
         except Exception as error:
             # A backend is a plugin: what it did not foresee must not look like the caller's own error.
-            host = deployment.host
-            message = f"the backend {host.backend!r} failed: {type(error).__name__}: {error}"
-            where: Where = {"host": host.name, "model": deployment.model, "fault": Fault.DEPLOYMENT}
+            failed = attempt.deployment
+            message = f"the backend {failed.host.backend!r} failed: {type(error).__name__}: {error}"
+            where: Where = {"host": failed.host.name, "model": failed.model, "fault": Fault.DEPLOYMENT}
             raise PluginError(message, error, **where) from error
         attempt.check()
 
