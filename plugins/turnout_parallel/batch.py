@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sys
 import tempfile
+from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
@@ -14,7 +15,9 @@ from turnout.messages import JSONObject
 from turnout.names import near
 from turnout.router import Router
 from turnout.types import ModelRequest, Operation, Reply
-from turnout_parallel.batch_input import BatchInput, Entry, Todo, refuse
+from turnout_parallel.batch_input import BatchInput, Todo, refuse
+from turnout_parallel.checking import Checking
+from turnout_parallel.entries import Entry
 from turnout_parallel.faces import PARTIAL, App, Display
 from turnout_parallel.journal import Journal
 from turnout_parallel.pace import Pace
@@ -37,7 +40,9 @@ def run(app: App, settings: ParallelSettings, wanted: Wanted) -> None:
     import click
 
     with ExitStack() as stack:
-        lines = BatchInput(stack.enter_context(_opened(wanted.source)))
+        file = stack.enter_context(_opened(wanted.source))
+        with app.out.waiting() as display:
+            lines = BatchInput(file, Checking(display).see)
         if lines.problems and not wanted.skip_bad:
             raise refuse(lines.problems, len(lines.entries))
         sink = stack.enter_context(open_sink(app, wanted, lines.entries))
@@ -72,7 +77,8 @@ class Batch:
         self._lines = lines
         self._sink = sink
         self._before = len(sink.done)
-        self._todo = [one for one in lines.entries if not one.problem and one.key not in sink.done]
+        left = (not one.problem and one.key not in sink.done for one in lines.entries)
+        self._todo = array("Q", (place for place, todo in enumerate(left) if todo))
         self._held: list[tuple[Entry, LLMError]] = []
         self._pace = Pace(len(self._todo), self._before)
         self._synced = 0.0
@@ -137,27 +143,27 @@ class Batch:
         wanted, loop = self._wanted, asyncio.get_running_loop()
         self._synced = loop.time()
         self._pace.begin(self._synced)
-        if not wanted.skip_bad:
-            await self._check_models(router)
         source = Todo(self._lines, self._todo, wanted.model, wanted.timeout)
+        if not wanted.skip_bad:
+            await self._check_models(router, source)
         ordered = wanted.order and wanted.output is None
         limits = Limits(max_in_flight=wanted.max_in_flight, ordered=ordered, patience=self._patience)
         with self._app.out.waiting() as display:
             async with aclosing(Run(router, source, limits).results()) as results:
                 async for number, result in results:
-                    self._take(self._todo[number], result)
+                    self._take(source.entry(number), result)
                     self._show(display, loop.time())
                     await self._sync(loop.time())
         self._give_up_or_write()
         self._synced = loop.time()
 
-    async def _check_models(self, router: Router) -> None:
+    async def _check_models(self, router: Router, source: Todo) -> None:
         """Refuse names that no host knows before anything is sent; with the first line that has it."""
         if self._wanted.model is not None:
-            await _check(router, self._wanted.model, self._todo[0].operation, "--model")
+            await _check(router, self._wanted.model, source.entry(0).operation, "--model")
             return
         first: dict[str, Entry] = {}
-        for entry in self._todo:
+        for entry in map(source.entry, range(len(self._todo))):
             if entry.model is not None:
                 first.setdefault(entry.model, entry)
         for name, entry in first.items():

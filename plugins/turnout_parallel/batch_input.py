@@ -3,75 +3,48 @@
 import asyncio
 import codecs
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import BinaryIO
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from turnout.errors import LLMError, LLMValidationError
-from turnout.messages import JSONObject
-from turnout.types import ModelRequest, Operation
-from turnout_parallel.batch_line import Line, OpenAILine, digest, openai_failure, read_line, simple_failure
+from turnout.types import ModelRequest
+from turnout_parallel.batch_line import Line, OpenAILine, digest, read_line
+from turnout_parallel.entries import Entries, Entry
 from turnout_parallel.fields import LineError
 from turnout_parallel.source import BREATH, Need
 
 MOST_BYTES = 64 * 2**20
 """A longer line is refused: it is no prompt."""
 MOST_SHOWN = 10
+SEEN = 256
+"""Lines between two signs of how far the check is."""
 CLIENT, PRIORITY = "batch", -1
 """Who waits for an answer now goes first."""
-
-
-@frozen
-class Entry:
-    """One line of the input; ``problem`` says why it is none that could be sent.
-
-    ``number`` counts from 1. ``offset`` and ``length`` are bytes. ``name`` and ``digest`` tell it from all
-    others, today and in the next run.
-    """
-
-    number: int
-    offset: int
-    length: int
-    name: str | int
-    digest: str
-    model: str | None = None
-    operation: Operation = Operation.CHAT
-    problem: str = ""
-    openai: bool = False
-
-    @property
-    def key(self) -> str:
-        """The name as JSON: 7 and "7" are two names."""
-        return json.dumps(self.name)
-
-    def refusal(self) -> JSONObject:
-        """Return the line of the output that says what is wrong."""
-        make = openai_failure if self.openai else simple_failure
-        message = f"line {self.number}: {self.problem}"
-        return make(self.name, self.digest, "InvalidLine", message)
 
 
 class BatchInput:
     """The lines of a file, all checked; blank ones do not count.
 
-    A file whose first line starts with ``{`` holds JSON, any other one plain prompts.
+    A file whose first line starts with ``{`` holds JSON, any other one plain prompts. *see* is told now and
+    then how many lines have been checked, and which share of the file that is.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, see: Callable[[int, float], None] = lambda *_: None) -> None:
         self._file = file
         self.plain = _is_plain(file)
-        self.entries: list[Entry] = []
-        self._names: dict[str, int] = {}
+        self.entries = Entries()
+        size = max(file.seek(0, os.SEEK_END), 1)
         for number, offset, raw in _raw_lines(file):
             entry = self._checked(number, offset, raw)
             if entry is not None:
                 self.entries.append(entry)
-
-    @property
-    def problems(self) -> list[Entry]:
+            if number % SEEN == 0:
+                see(number, offset / size)
+        self.problems = self.entries.problems
         """The lines that cannot be sent."""
-        return [entry for entry in self.entries if entry.problem]
 
     def line(self, entry: Entry) -> Line:
         """Read the line of *entry* again; raises ``LLMValidationError`` when it is not the same any more."""
@@ -91,7 +64,7 @@ class BatchInput:
             _refuse_long(raw)
             line = read_line(_decoded(raw), plain=self.plain)
             name = made.name if line.id is None else line.id
-            self._claim(name, number)
+            self._claim(name)
         except LineError as error:
             return self._refused(made, text, str(error))
         request = line.request
@@ -99,16 +72,16 @@ class BatchInput:
         openai = isinstance(line, OpenAILine)
         return evolve(made, name=name, model=model, operation=operation, openai=openai)
 
-    def _claim(self, name: str | int, number: int) -> None:
-        first = self._names.setdefault(json.dumps(name), number)
-        if first != number:
-            message = f"has the id {name!r}, which line {first} has already"
+    def _claim(self, name: str | int) -> None:
+        first = self.entries.find(json.dumps(name))
+        if first is not None:
+            message = f"has the id {name!r}, which line {first.number} has already"
             raise LineError(message)
 
     def _refused(self, entry: Entry, text: str, problem: str) -> Entry:
         """Return an entry for a line that is none, under a name that nobody else has."""
         name = entry.name
-        while self._names.setdefault(json.dumps(name), entry.number) != entry.number:
+        while self.entries.find(json.dumps(name)) is not None:
             name = f"{name}_"
         return evolve(entry, name=name, problem=problem, openai='"custom_id"' in text or '"body"' in text)
 
@@ -158,30 +131,36 @@ def refuse(problems: Sequence[Entry], lines: int) -> LLMError:
 
 
 class Todo:
-    """The requests that are to be sent, read from the file one by one; *model* takes the place of theirs."""
+    """The requests that are to be sent, read from the file one by one; *model* takes the place of theirs.
+
+    *places* are those of the lines among the entries.
+    """
 
     eager = True
 
     def __init__(
-        self, lines: BatchInput, entries: Sequence[Entry], model: str | None, timeout: float | None
+        self, lines: BatchInput, places: Sequence[int], model: str | None, timeout: float | None
     ) -> None:
-        self.total: int | None = len(entries)
+        self.total: int | None = len(places)
         self._lines = lines
-        self._entries = entries
+        self._places = places
         self._model = model
         self._timeout = timeout
 
     async def needs(self) -> AsyncIterator[Need]:
         """Yield what each needs, which is known from the check."""
-        for number, entry in enumerate(self._entries):
+        for number in range(len(self._places)):
             if number % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
-            yield Need(self._model or entry.model)
+            yield Need(self._model or self.entry(number).model)
+
+    def entry(self, number: int) -> Entry:
+        """Return the line that a request is."""
+        return self._lines.entries[self._places[number]]
 
     def request(self, number: int) -> ModelRequest:
         """Read a request from the file."""
-        entry = self._entries[number]
-        request = self._lines.line(entry).request
+        request = self._lines.line(self.entry(number)).request
         return evolve(
             request,
             explicit_model=self._model or request.explicit_model,

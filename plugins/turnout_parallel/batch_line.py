@@ -18,6 +18,7 @@ from turnout_parallel.fields import Fields, LineError, read_object
 from turnout_parallel.openai_body import answer_body, read_body
 
 OPENAI_ID = "batch_req_"
+DIGEST_BYTES = 12
 SIMPLE = (
     "prompt", "id", "model", "system", "max_tokens", "temperature", "top_p", "stop", "seed", "schema",
     "reasoning_effort", "task_type", "timeout", "metadata",
@@ -100,7 +101,7 @@ def simple_failure(name: str | int, digest: str, code: str, message: str) -> JSO
 
 def digest(text: str) -> str:
     """Return what tells the line *text* from every other, on any day."""
-    return blake2b(text.strip().encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    return blake2b(text.strip().encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).hexdigest()
 
 
 def read_line(text: str, *, plain: bool) -> Line:

@@ -15,9 +15,9 @@ from pathlib import Path
 from attrs import frozen
 
 from turnout.messages import JSON, JSONObject
-from turnout_parallel.batch_input import Entry
 from turnout_parallel.batch_line import OPENAI_ID
-from turnout_parallel.disk import OutputError, lines_of, opened, read, sync_folder, write
+from turnout_parallel.disk import NEW, OutputError, OwnFile
+from turnout_parallel.entries import Entries, Entry
 
 BEGINNINGS = (b'{"id": "', b'{"id": -', *(b'{"id": %d' % digit for digit in range(10)))
 """How a line of ours may begin; what begins otherwise was not torn by us, and stays."""
@@ -39,13 +39,13 @@ class Journal:
     the output of these *entries*, or that another process is writing.
     """
 
-    def __init__(self, path: Path, entries: Sequence[Entry], *, again: bool = False) -> None:
-        self._path = path.resolve()
+    def __init__(self, path: Path, entries: Entries, *, again: bool = False) -> None:
+        path = path.resolve()
         self._size = 0
         self._dirty = False
         self.done: dict[str, Written] = {}
         self.mended = False
-        self._descriptor = opened(self._path, os.O_RDWR | os.O_CREAT)
+        self._file = OwnFile(path)
         try:
             self._resume(entries, again=again)
         except BaseException:
@@ -60,19 +60,16 @@ class Journal:
 
     def close(self) -> None:
         """Close the file, which gives the lock back."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
 
     def append(self, entry: Entry, line: JSONObject) -> None:
         """Write the line that answers *entry*. Raises ``OSError``, and then none of it is there."""
         raw = encoded(line)
         try:
-            write(self._descriptor, raw)
+            self._file.write(raw)
         except OSError:
             with contextlib.suppress(OSError):  # the next run would mend it too
-                os.ftruncate(self._descriptor, self._size)
-                os.lseek(self._descriptor, self._size, os.SEEK_SET)
+                self._file.cut(self._size)
             raise
         self.done[entry.key] = Written(self._size, len(raw), bool(line.get("error")))
         self._size += len(raw)
@@ -82,7 +79,7 @@ class Journal:
         """See that what was written outlasts a power cut."""
         if self._dirty:
             self._dirty = False
-            os.fsync(self._descriptor)
+            self._file.sync()
 
     def sort(self, entries: Sequence[Entry]) -> None:
         """Put the lines in the order of *entries*, in one step."""
@@ -92,21 +89,20 @@ class Journal:
 
     # --- going on with an earlier run -----------------------------------------------------------------
 
-    def _resume(self, entries: Sequence[Entry], *, again: bool) -> None:
-        known = {entry.key: entry for entry in entries}
-        status = os.fstat(self._descriptor)
+    def _resume(self, entries: Entries, *, again: bool) -> None:
+        status = self._file.status()
         if not stat.S_ISREG(status.st_mode):
-            message = f"{self._path} is no regular file"
+            message = f"{self._file.path} is no regular file"
             raise OutputError(message, advice="Standard output is -o -")
         self._size = end = status.st_size
         ended = True
-        for offset, raw in lines_of(self._descriptor):
+        for offset, raw in self._file.lines():
             found = _key(raw)
             if found is None:
                 end = self._torn(offset, raw)
                 break
             ended = raw.endswith(b"\n")
-            self._note(found, known, Written(offset, len(raw) + (not ended), found[2]))
+            self._note(found, entries, Written(offset, len(raw) + (not ended), found[2]))
         self._mend(end, ended=ended)
         if again and any(one.failed for one in self.done.values()):
             self._rewrite({key: one for key, one in self.done.items() if not one.failed})
@@ -114,10 +110,9 @@ class Journal:
     def _mend(self, end: int, *, ended: bool) -> None:
         """Cut the file where its last whole line ends, and end that line where only its end is missing."""
         self.mended = end < self._size or not ended
-        os.ftruncate(self._descriptor, end)
-        os.lseek(self._descriptor, 0, os.SEEK_END)
+        self._file.cut(end)
         if not ended:
-            write(self._descriptor, b"\n")
+            self._file.write(b"\n")
         self._size = end + (not ended)
 
     def _torn(self, offset: int, raw: bytes) -> int:
@@ -125,42 +120,40 @@ class Journal:
         ours = any(raw.startswith(start[: len(raw)]) for start in BEGINNINGS) or not raw.strip(b"\0")
         if ours and not raw.endswith(b"\n") and not _is_json(raw):
             return offset
-        message = f"{self._path} is not the output of a batch: what stands at byte {offset} is no line of one"
+        what = f"what stands at byte {offset} is no line of one"
+        message = f"{self._file.path} is not the output of a batch: {what}"
         raise OutputError(message, advice="Take another file with -o.")
 
-    def _note(self, found: tuple[str, str, bool], known: Mapping[str, Entry], line: Written) -> None:
+    def _note(self, found: tuple[str, str, bool], known: Entries, line: Written) -> None:
         key, digest, _ = found
-        entry = known.get(key)
+        entry = known.find(key)
         if entry is None or entry.digest != digest:
             what = "is not in the input" if entry is None else "asks something else in the input"
-            message = f"{self._path} holds the answers to another input: {key} {what}"
+            message = f"{self._file.path} holds the answers to another input: {key} {what}"
             raise OutputError(message, advice="Take another file with -o, or the input of then.")
         if key in self.done:
-            message = f"{self._path} holds two answers for {key}"
+            message = f"{self._file.path} holds two answers for {key}"
             raise OutputError(message, advice="Take another file with -o, or remove one of them.")
         self.done[key] = line
 
     def _rewrite(self, lines: Mapping[str, Written]) -> None:
         """Keep only *lines*, in their order."""
-        beside = self._path.with_name(f".{self._path.name}.new")
-        descriptor = opened(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        old = self._file
+        beside = old.path.with_name(f".{old.path.name}.new")
+        new = OwnFile(beside, NEW | os.O_TRUNC)
         done: dict[str, Written] = {}
         size = 0
         try:
             for key, one in lines.items():
-                write(descriptor, read(self._descriptor, one.offset, one.length))
+                new.write(old.read(one.offset, one.length))
                 done[key] = Written(size, one.length, one.failed)
                 size += one.length
-            os.fchmod(descriptor, os.fstat(self._descriptor).st_mode & 0o7777)
-            os.fsync(descriptor)
-            beside.replace(self._path)
+            new.take_place_of(old)
         except BaseException:
-            os.close(descriptor)
+            new.close()
             beside.unlink(missing_ok=True)
             raise
-        sync_folder(self._path.parent)
-        os.close(self._descriptor)
-        self._descriptor, self._size, self.done, self._dirty = descriptor, size, done, False
+        self._file, self._size, self.done, self._dirty = new, size, done, False
 
 
 def encoded(line: JSONObject) -> bytes:

@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from turnout.messages import JSONObject
-from turnout_parallel.batch_input import Entry
+from turnout_parallel.entries import Entries, Entry
 from turnout_parallel.faces import App
 from turnout_parallel.journal import Journal, Written, encoded
 
@@ -62,7 +62,7 @@ class Stream:
         """Do nothing: the lines came in order."""
 
 
-def open_sink(app: App, wanted: Wanted, entries: Sequence[Entry]) -> AbstractContextManager[Sink]:
+def open_sink(app: App, wanted: Wanted, entries: Entries) -> AbstractContextManager[Sink]:
     """Open what *wanted* names; raises ``OutputError``."""
     if wanted.output is None:
         return nullcontext(Stream(app))

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnout import JSONObject, LLMError, Reply
-from turnout_parallel.batch_input import BatchInput, Entry
+from turnout_parallel.batch_input import BatchInput
 from turnout_parallel.disk import OutputError
+from turnout_parallel.entries import Entry
 from turnout_parallel.journal import Journal, encoded
 
 LINES = [
@@ -275,7 +276,7 @@ def test_plain_text_is_told_by_its_first_line() -> None:
     lines = BatchInput(io.BytesIO(b"first\n{not json\n"))
     assert lines.plain
     assert [lines.line(entry).request.task for entry in lines.entries] == ["first", "{not json"]
-    assert BatchInput(io.BytesIO(b"")).entries == []
+    assert len(BatchInput(io.BytesIO(b"")).entries) == 0
 
 
 def test_names_are_claimed_once() -> None:
