@@ -11,7 +11,7 @@ from attrs import evolve
 
 from turnout.errors import LLMError, LLMValidationError
 from turnout.types import ModelRequest
-from turnout_parallel.batch_line import Line, OpenAILine, digest, read_line
+from turnout_parallel.batch_line import Line, OpenAILine, digest, name_in, read_line
 from turnout_parallel.entries import Entries, Entry
 from turnout_parallel.fields import LineError
 from turnout_parallel.source import BREATH, Need
@@ -79,8 +79,9 @@ class BatchInput:
             raise LineError(message)
 
     def _refused(self, entry: Entry, text: str, problem: str) -> Entry:
-        """Return an entry for a line that is none, under a name that nobody else has."""
-        name = entry.name
+        """Return an entry for a line that is none: under its own name, if it has one that is still free."""
+        own = None if self.plain or entry.length > MOST_BYTES else name_in(text)
+        name: str | int = entry.name if own is None or self.entries.find(json.dumps(own)) else own
         while self.entries.find(json.dumps(name)) is not None:
             name = f"{name}_"
         return evolve(entry, name=name, problem=problem, openai='"custom_id"' in text or '"body"' in text)

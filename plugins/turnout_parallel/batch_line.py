@@ -6,7 +6,7 @@ Three forms: OpenAI's batch lines (https://platform.openai.com/docs/api-referenc
 
 import json
 from hashlib import blake2b
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from attrs import frozen
 
@@ -117,6 +117,23 @@ def read_line(text: str, *, plain: bool) -> Line:
     return _simple(values)
 
 
+def name_in(text: str) -> str | int | None:
+    """Return what a line calls itself, though it may be no request; None where that is no name."""
+    try:
+        values = read_object(text)
+    except LineError:
+        return None
+    name = values.get("custom_id", values.get("id"))
+    if not is_name(name) or ("custom_id" in values and not isinstance(name, str)):
+        return None
+    return name if encodable(text, values) else None
+
+
+def is_name(value: JSON) -> TypeGuard[str | int]:
+    """Return whether a line may call itself so."""
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+
+
 def encodable(text: str, values: JSONObject) -> bool:
     """Return whether all texts of a line can be sent as UTF-8."""
     if "\\u" not in text.casefold():
@@ -151,7 +168,7 @@ def _simple(values: JSONObject) -> SimpleLine:
     if not prompt or not prompt.strip():
         message = "has neither a prompt, nor custom_id and body"
         raise LineError(message)
-    if name is not None and (isinstance(name, bool) or not isinstance(name, str | int) or name == ""):
+    if name is not None and not is_name(name):
         message = "id must be a string or a whole number"
         raise LineError(message)
     try:

@@ -22,6 +22,9 @@ def read_object(text: str) -> JSONObject:
     except RecursionError as error:
         message = "is nested too deeply"
         raise LineError(message) from error
+    except json.JSONDecodeError as error:
+        message = f"is no JSON: {error.msg} at character {error.pos + 1}"
+        raise LineError(message) from error
     except ValueError as error:
         message = f"is no JSON: {error}"
         raise LineError(message) from error

@@ -291,6 +291,21 @@ def test_names_are_claimed_once() -> None:
     assert len({entry.key for entry in lines.entries}) == 6
 
 
+def test_a_line_that_is_no_request_keeps_its_own_name() -> None:
+    """Whoever joins the answers by their ids finds what is wrong with each; what has no name gets one."""
+    chat = '{"custom_id": "c", "url": "/v1/chat/completions", "body": {"model": "m"}}'
+    lines = batch(
+        chat, '{"prompt": 7, "id": 3}', chat,
+        '{"custom_id": 5, "body": {}}', '{"prompt": "x", "id": true}', '{"prompt": "\\ud800", "id": "s"}',
+        '{"prompt": "x", "id": "\\ud800"}', '{"id": "torn", ',
+    )  # fmt: skip
+    names = ["c", 3, "line-3", "line-4", "line-5", "line-6", "line-7", "line-8"]
+    assert [entry.name for entry in lines.entries] == names
+    assert all(entry.problem for entry in lines.entries)
+    assert lines.entries[0].refusal()["custom_id"] == "c"
+    assert lines.entries[7].problem.endswith("double quotes at character 16")
+
+
 def test_bytes_that_are_no_text_and_lines_without_end() -> None:
     """They are refused one by one, and the lines behind them are read."""
     raw = b'{"prompt": "a"}\n{"prompt": "\xff"}\n' + b"x" * (65 * 2**20) + b'\n{"prompt": "b"}\n'
