@@ -13,6 +13,7 @@ from turnout.attempt import HandedOver, OpenAttempt, is_output
 from turnout.errors import Fault, LLMError, LLMRateLimitError, PluginError, Where
 from turnout.events import Event, Progress
 from turnout.fleet import Fleet
+from turnout.rating import Rater
 from turnout.selection import decide, repeat
 from turnout.types import (
     NEXT_STEP_BY_FAULT,
@@ -215,7 +216,8 @@ class Execution:
             message = "there is no reply yet"
             raise RuntimeError(message)
         total = self._loop.time() - self._began
-        return attempt.reply(self.request, self.selection, total, self._router.record_feedback)
+        rater = Rater(self._router.plugins, self.request, self._router.record_feedback)
+        return attempt.reply(self.request, self.selection, total, rater)
 
 
 def usual_pause(attempts: Sequence[Attempt], backoff: float) -> float:

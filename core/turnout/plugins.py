@@ -19,7 +19,7 @@ from turnout.fleet import (
 )
 from turnout.messages import JSON
 from turnout.registry import Registry
-from turnout.skills import Assessment
+from turnout.skills import Assessment, TaskType
 from turnout.types import (
     After,
     Attempt,
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from turnout.router import Router
 
 _NO_VETOES = Vetoes()
+
+
+# Whether something is a Mapping takes fifty times as long to see as that it is a dict.
+_MAPPINGS = (dict, Mapping)
 
 
 class Plugins(Registry):
@@ -112,7 +116,7 @@ class Plugins(Registry):
         """Collect what plugins know beside the hosts; of two for one deployment the first counts."""
         known: dict[Deployment, ModelInfo] = {}
         for name, answer in self.isolated("describe_models", deployments=deployments):
-            if isinstance(answer, Mapping) and set(map(type, answer.values())) <= {ModelInfo}:
+            if isinstance(answer, _MAPPINGS) and set(map(type, answer.values())) <= {ModelInfo}:
                 known = {**answer, **known}
             else:
                 self.report(name, "describe_models", TypeError(f"returned {answer!r}, not models"))
@@ -143,6 +147,15 @@ class Plugins(Registry):
                 self.report(name, "classify_request", TypeError(f"returned {value!r}, not Signals"))
         return signals
 
+    def task_type_of(self, request: ModelRequest) -> TaskType | None:
+        """Return what kind of work *request* is, by those who say so at once."""
+        for _, answer in self.isolated("classify_request", request=request):
+            if isinstance(answer, Signals) and answer.task_type is not None:
+                return answer.task_type
+            if inspect.iscoroutine(answer):
+                answer.close()
+        return None
+
     def veto_deployments(
         self, request: ModelRequest, deployments: Sequence[Deployment]
     ) -> Vetoes:
@@ -154,7 +167,7 @@ class Plugins(Registry):
             if isinstance(said, Vetoes):
                 notes.extend(f"{note} ({name})" for note in said.notes)
                 said = said.reasons
-            if not isinstance(said, Mapping):
+            if not isinstance(said, _MAPPINGS):
                 self.report(name, "veto_deployments", TypeError(f"returned {answer!r}, not a mapping"))
                 continue
             for deployment, reason in said.items():
@@ -174,7 +187,7 @@ class Plugins(Registry):
             return {}
         if answer is None:
             return {}
-        if not isinstance(answer, Mapping) or not set(map(type, answer.values())) <= {Estimate}:
+        if not isinstance(answer, _MAPPINGS) or not set(map(type, answer.values())) <= {Estimate}:
             self.report("?", "estimate", TypeError(f"returned {answer!r}, not estimates"))
             return {}
         return cast("Mapping[Deployment, Estimate]", answer)
@@ -185,7 +198,7 @@ class Plugins(Registry):
         """Collect what is known of *models*, one mapping by model key from each plugin that knows any."""
         found = []
         for name, answer in self.isolated("assess_models", request=request, models=models):
-            if isinstance(answer, Mapping):
+            if isinstance(answer, _MAPPINGS):
                 found.append(cast("Mapping[str, Assessment]", answer))
             else:
                 self.report(name, "assess_models", TypeError(f"returned {answer!r}, not a mapping"))

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 
 import attrs
 import pluggy
@@ -191,9 +192,12 @@ class Registry:
 def _direct(implementation: pluggy.HookImpl, *, first_result: bool) -> Caller:
     """Return what calls one implementation as pluggy does, which would look for it at each call."""
     function, names = implementation.function, implementation.argnames
+    taken = itemgetter(*names) if len(names) > 1 else lambda arguments: [arguments[name] for name in names]
 
-    def caller(**arguments: object) -> object:
-        answer = function(*[arguments[name] for name in names])
-        return answer if first_result else [answer]
+    def first(**arguments: object) -> object:
+        return function(*taken(arguments))
 
-    return caller
+    def every(**arguments: object) -> list[object]:
+        return [function(*taken(arguments))]
+
+    return first if first_result else every

@@ -55,11 +55,10 @@ async def prepare(plugins: Plugins, request: ModelRequest, config: Config) -> Mo
     if request.task_type is not None:
         known.insert(0, Signals(request.task_type, confidence=1.0))
     signals = merge_signals([*known, measured])
+    request = request.with_signals(signals)
     if request.explicit_model is None and config.selection.default_model is not None:
-        return evolve(
-            request, signals=signals, explicit_model=config.selection.default_model, allow_fallback=True
-        )
-    return evolve(request, signals=signals)
+        return evolve(request, explicit_model=config.selection.default_model, allow_fallback=True)
+    return request
 
 
 def merge_signals(found: Sequence[Signals]) -> Signals:

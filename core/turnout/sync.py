@@ -25,13 +25,16 @@ def ask(
     Opens a router, asks, and closes it; hold a :class:`~turnout.router.Router` yourself to ask more
     than once. Works inside a running event loop too, which it blocks.
     """
+    from turnout.rating import Rater
     from turnout.router import Router
 
     async def run() -> Reply:
         async with Router(config) as router:
             return await router.ask(prompt, **options)
 
-    return evolve(run_sync(run()), recorder=partial(_record, config))
+    reply = run_sync(run())
+    rater, record = reply.recorder, partial(_record, config)
+    return evolve(reply, recorder=evolve(rater, record=record) if isinstance(rater, Rater) else record)
 
 
 def _record(config: "Config | None", feedback: Feedback) -> None:

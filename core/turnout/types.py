@@ -4,11 +4,12 @@ import enum
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from random import Random
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
-from attrs import Attribute, field, frozen, validators
+from attrs import Attribute, field, fields, frozen, validators
 
 from turnout.clock import now
 from turnout.errors import Fault, LLMError
@@ -141,6 +142,17 @@ class ModelRequest:
     signals: Signals = field(default=Signals(), kw_only=True)
     attempts: tuple[Attempt, ...] = field(default=(), kw_only=True)
 
+    def with_signals(self, signals: Signals) -> "ModelRequest":
+        """Return the same request with these *signals*.
+
+        What is copied was checked when the request was made; doing so again takes longer than all the rest.
+        """
+        made = object.__new__(ModelRequest)
+        for write, value in zip(_WRITE, _read(self), strict=True):
+            write(made, value)
+        _write_signals(made, signals)
+        return made
+
     @property
     def conversation(self) -> tuple[Message, ...]:
         """All messages as they are sent: system, messages, then the task."""
@@ -168,6 +180,12 @@ class ModelRequest:
     def stateful(self) -> bool:
         """Whether the server is to keep the conversation (``/v1/responses``)."""
         return self.store or self.previous_response_id is not None
+
+
+_NAMES = tuple(attribute.name for attribute in fields(ModelRequest))
+_read = attrgetter(*_NAMES)
+_WRITE = tuple(getattr(ModelRequest, name).__set__ for name in _NAMES)
+_write_signals = ModelRequest.signals.__set__  # type: ignore[attr-defined]
 
 
 Outcome: TypeAlias = Literal["selected", "abstained", "declined", "skipped"]

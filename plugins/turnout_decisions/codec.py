@@ -33,6 +33,8 @@ VERSION = 1
 """Of what is written; it grows when a field changes its meaning, not when one is added that has a default."""
 DECISION, OUTCOME, RATING = "decision", "outcome", "rating"
 MOST_REMEMBERED = 8
+WORTH_PACKING = 1_000
+"""Characters from which a decision is compressed: a shorter one would take longer than it saves room."""
 
 T = TypeVar("T")
 Body: TypeAlias = str | bytes
@@ -101,9 +103,13 @@ def _is_json(kind: object) -> bool:
     return kind in (JSON, JSONObject)
 
 
+@cache
+def _encoder() -> json.JSONEncoder:
+    return json.JSONEncoder(separators=(",", ":"), default=str, skipkeys=True)
+
+
 def _text(value: object, kind: object = None) -> str:
-    plain = converter().unstructure(value, unstructure_as=kind)
-    return json.dumps(plain, separators=(",", ":"), default=str, skipkeys=True)
+    return _encoder().encode(converter().unstructure(value, unstructure_as=kind))
 
 
 def _structured(body: Body, kind: type[T]) -> T:
@@ -143,7 +149,7 @@ class Encoder:
         return Encoded(event.timestamp, kind, storable(event.request_id), task, _text(event))
 
     def _decision(self, decision: LoggedDecision) -> Encoded:
-        body = _text(_Body(decision.facts, decision.selection)).encode()
+        body = _text(_Body(decision.facts, decision.selection))
         task = decision.task_type
         fleet = self._fleet(decision.candidates)
         return Encoded(
@@ -151,7 +157,7 @@ class Encoder:
             DECISION,
             storable(decision.id),
             None if task is None else str(task),
-            zlib.compress(body, 1),
+            body if len(body) < WORTH_PACKING else zlib.compress(body.encode(), 1),
             estimates_of(decision.candidates),
             fleet,
             self._known(decision.candidates, fleet),

@@ -74,7 +74,7 @@ class Pool:
         """Add the queue to the estimates of busy deployments; placement goes by what the others predict."""
         estimates = yield
         # What is no mapping is the core's to refuse, and nothing to go by.
-        known = estimates if isinstance(estimates, Mapping) else {}
+        known = estimates if isinstance(estimates, (dict, Mapping)) else {}
         self._dispatcher.estimates = known
         busy = self._dispatcher.busy_estimates(request, deployments, known)
         return {**known, **busy} if busy else estimates

@@ -13,6 +13,7 @@ from turnout.fleet import Deployment
 from turnout.types import Lease, ModelRequest
 from turnout_resilience.bell import Bell
 from turnout_resilience.learned import Limits, Sample
+from turnout_resilience.observed import Observed
 from turnout_resilience.pump import Pump, Run, closed
 
 TICK = 1e-3
@@ -119,31 +120,36 @@ class Copy:
             self._lease.release()
 
 
-async def straight(run: Run, watched: Watched, ended: Callable[[Watched], None]) -> AsyncIterator[Event]:
+async def straight(
+    run: Run, watched: Watched, observed: Observed, ended: Callable[[Watched], None]
+) -> AsyncIterator[Event]:
     """Yield the events of *run* in the caller's own task, up to the first output within the limit.
 
     This is for an answer that comes as a whole, whose caller nobody has to keep company meanwhile; so what
     comes before its first output is held until then. *ended* is told when it has ended well.
     """
     loop = asyncio.get_running_loop()
-    events = run()
-    try:
-        for event in await _beginning(events, watched):
-            yield event
-        async for event in events:
-            watched.see(event, loop.time())
-            yield event
-    finally:
-        await closed(events)
+    with observed:
+        events = run()
+        try:
+            for event in await _beginning(events, watched, observed):
+                yield event
+            async for event in events:
+                observed.see(event)
+                watched.see(event, loop.time())
+                yield event
+        finally:
+            await closed(events)
     ended(watched)
 
 
-async def _beginning(events: AsyncIterator[Event], watched: Watched) -> list[Event]:
+async def _beginning(events: AsyncIterator[Event], watched: Watched, observed: Observed) -> list[Event]:
     """Return what comes up to the first output; raises for a silence that lasts too long."""
     loop, found = asyncio.get_running_loop(), list[Event]()
     try:
         async with asyncio.timeout_at(watched.due if watched.due < inf else None) as limit:
             while watched.first is None and (event := await anext(events, None)) is not None:
+                observed.see(event)
                 watched.see(event, loop.time())
                 found.append(event)
                 when = limit.when()

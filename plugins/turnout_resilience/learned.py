@@ -14,7 +14,7 @@ REMEMBERED = 64
 ENOUGH = 5
 ENOUGH_FOR_TAILS = 10
 TAIL = 0.95
-RENEW_EVERY = 8
+RENEW_EVERY = 16
 SLOW_PREFILL, SLOW_DECODE = 0.01, 0.1
 """Seconds per token of a slow machine without a graphics card, where nothing is known."""
 LONGEST_ANSWER = 32_768

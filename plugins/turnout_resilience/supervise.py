@@ -6,7 +6,6 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from turnout.attempt import is_output
 from turnout.errors import LLMError, ModelCrashedError
 from turnout.events import Event, Progress
 from turnout.fleet import Deployment, Fleet
@@ -18,6 +17,7 @@ from turnout_resilience.continuation import continued, is_asked
 from turnout_resilience.copy import Copy, Watched, straight
 from turnout_resilience.hedging import Hedging, second_copy
 from turnout_resilience.learned import Learned, Limits
+from turnout_resilience.observed import Observed
 from turnout_resilience.pump import Run, closed
 from turnout_resilience.race import Race
 from turnout_resilience.settings import ResilienceSettings
@@ -56,53 +56,48 @@ class Supervisor:
         self, run: Run, request: ModelRequest, deployment: Deployment, fleet: Fleet
     ) -> AsyncIterator[Event]:
         """Return the events of *run*, under supervision."""
-        watched: Run = partial(self._observed, run, request, deployment)
-        if self._settings.time_limits or self._settings.hedging:
-            watched = partial(self._supervised, watched, request, deployment, fleet)
         if is_asked(request, always=self._settings.continue_streams):
+            watched = partial(self._supervised, run, request, deployment, fleet)
             return continued(self._router, watched, request, deployment)
-        return watched()
-
-    async def _observed(
-        self, run: Run, request: ModelRequest, deployment: Deployment
-    ) -> AsyncGenerator[Event, None]:
-        """Count a run, and learn what only the error itself tells, and not its name."""
-        key, began = deployment.key, _now()
-        cold = not deployment.resident
-        with self._traffic.counted(key):
-            events = run()
-            try:
-                async for event in events:
-                    if cold and is_output(event):
-                        cold = False
-                        self._loaded(key)
-                    yield event
-            except LLMError as error:
-                self._met(error, request, deployment, began)
-                raise
-            else:
-                self._concurrency.succeeded(key, began)
-            finally:
-                await closed(events)
-
-    def _met(self, error: LLMError, request: ModelRequest, deployment: Deployment, began: float) -> None:
-        self.kinds[type(error).__name__] = type(error)
-        key, now = deployment.key, _now()
-        if isinstance(error, ModelCrashedError):
-            self._concurrency.crashed(key, self._traffic.on(key), began, now)
-        if self._settings.breakers and is_unreachable(error):
-            outcome = Outcome(key, request.id, began, now, Verdict.UNREACHABLE, "it cannot be reached")
-            self._breakers.learn(outcome)
+        return self._supervised(run, request, deployment, fleet)
 
     def _supervised(
         self, run: Run, request: ModelRequest, deployment: Deployment, fleet: Fleet
     ) -> AsyncIterator[Event]:
+        if not (self._settings.time_limits or self._settings.hedging):
+            return self._observed(run, request, deployment)
         watched = self._watch(request, deployment)
         delay = self.hedging.delay(request, deployment, fleet)
         self.hedging.budget.earn()
         if not request.streaming and delay is None:
-            return straight(run, watched, self._took)
-        return self._raced(run, watched, delay)
+            return straight(run, watched, self._observe(request, deployment), self._took)
+        return self._raced(partial(self._observed, run, request, deployment), watched, delay)
+
+    def _observe(self, request: ModelRequest, deployment: Deployment) -> Observed:
+        met = partial(self._met, request)
+        return Observed(deployment, self._traffic, self._concurrency, self._loaded, met)
+
+    async def _observed(
+        self, run: Run, request: ModelRequest, deployment: Deployment
+    ) -> AsyncGenerator[Event, None]:
+        with self._observe(request, deployment) as observed:
+            events = run()
+            try:
+                async for event in events:
+                    observed.see(event)
+                    yield event
+            finally:
+                await closed(events)
+
+    def _met(self, request: ModelRequest, error: LLMError, observed: Observed) -> None:
+        """Learn what only the error itself tells, and not its name."""
+        self.kinds[type(error).__name__] = type(error)
+        key, now = observed.key, _now()
+        if isinstance(error, ModelCrashedError):
+            self._concurrency.crashed(key, self._traffic.on(key), observed.began, now)
+        if self._settings.breakers and is_unreachable(error):
+            reason = "it cannot be reached"
+            self._breakers.learn(Outcome(key, request.id, observed.began, now, Verdict.UNREACHABLE, reason))
 
     def _took(self, watched: Watched) -> None:
         self._learned.took(watched.request, watched.deployment, watched.sample(_now()))

@@ -1,7 +1,5 @@
 """What runs where: executions in flight, counted by deployment."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TypeAlias
 
 Key: TypeAlias = tuple[str, str]
@@ -18,13 +16,12 @@ class Traffic:
         """Return how many run on a deployment."""
         return self._running.get(key, 0)
 
-    @contextmanager
-    def counted(self, key: Key) -> Iterator[None]:
-        """Count one more for as long as the context lasts."""
+    def begin(self, key: Key) -> None:
+        """Count one more."""
         self._running[key] = self._running.get(key, 0) + 1
-        try:
-            yield
-        finally:
-            self._running[key] -= 1
-            if not self._running[key]:
-                del self._running[key]
+
+    def end(self, key: Key) -> None:
+        """Count one less; what nothing runs on is forgotten."""
+        self._running[key] -= 1
+        if not self._running[key]:
+            del self._running[key]

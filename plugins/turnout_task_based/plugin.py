@@ -54,7 +54,13 @@ class TaskBased:
 
     @hookimpl
     def classify_request(self, request: ModelRequest) -> Signals | None:
-        """Say what kind of work *request* is, with a confidence, and its language."""
+        """Say what kind of work *request* is, with a confidence, and its language.
+
+        Not where a model is asked for by name: there is nothing to choose, and reading the prompt would take
+        longer than all else that is done here.
+        """
+        if request.explicit_model is not None and not request.allow_fallback:
+            return None
         from turnout_task_based.signals import signals_of  # its tables are for those who send requests
 
         return signals_of(request)

@@ -1,13 +1,25 @@
 """What people think of an answer reaches the plugins that learn from it."""
 
 import sys
+from collections.abc import Awaitable
 
 import pytest
+from attrs import evolve
 from tests.core.inline import Inline, a_deployment, a_router
 from tests.core.installing import OURS, Install
 
 import turnout
-from turnout import Attempt, Config, Feedback, LLMError, Reply, Signals, TaskType, hookimpl
+from turnout import (
+    Attempt,
+    Config,
+    Feedback,
+    LLMError,
+    ModelRequest,
+    Reply,
+    Signals,
+    TaskType,
+    hookimpl,
+)
 from turnout.config import PluginsSettings
 
 
@@ -86,3 +98,47 @@ def test_a_script_rates_after_its_router_has_closed(install: Install) -> None:
     [heard] = sys.modules["zz_listener"].listener.heard
     assert (heard.request_id, heard.score) == (reply.request_id, 0.5)
     assert isinstance(sys.modules["zz_backend"].backend, Inline)
+
+
+class Chooser:
+    """Reads a prompt only where a model has to be chosen."""
+
+    @hookimpl
+    def classify_request(self, request: ModelRequest) -> Signals | None:
+        return Signals(TaskType.PLANNING, 0.9) if request.explicit_model is None else None
+
+
+class Slow:
+    """Says everything later, and thus nothing to those who cannot wait."""
+
+    @hookimpl
+    def classify_request(self) -> Awaitable[Signals]:
+        return self._later()
+
+    async def _later(self) -> Signals:
+        return Signals(TaskType.ANALYSIS, 1.0)
+
+
+@pytest.mark.anyio
+async def test_a_rating_asks_what_the_work_was_where_nobody_had_to_choose() -> None:
+    """A model that is asked for by name needs no classification; its rating does, and does not wait for it."""
+    listener = Listener()
+    plugins = {"listener": listener, "slow": Slow(), "chooser": Chooser()}
+    async with a_router(a_deployment(), plugins=plugins) as router:
+        pinned = await router.ask("hi", model="m")
+        assert pinned.selection is not None
+        assert pinned.selection.explanation.signals.task_type is TaskType.ANALYSIS
+        stated = await router.ask("hi", model="m", task_type=TaskType.CODE_REVIEW)
+        for reply in (evolve(pinned, selection=None), evolve(stated, selection=None)):
+            reply.rate(1)
+    assert [heard.task_type for heard in listener.heard] == [TaskType.PLANNING, TaskType.CODE_REVIEW]
+
+
+@pytest.mark.anyio
+async def test_a_rating_may_be_of_unknown_work() -> None:
+    """Nobody knows, or nobody knows at once."""
+    listener = Listener()
+    async with a_router(a_deployment(), plugins={"listener": listener, "slow": Slow()}) as router:
+        evolve(await router.ask("hi", model="m"), selection=None).rate(1)
+        evolve(await router.ask("hi"), selection=None).rate(1)
+    assert [heard.task_type for heard in listener.heard] == [None, None]

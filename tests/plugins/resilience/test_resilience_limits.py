@@ -21,8 +21,11 @@ from turnout import Deployment, LLMTimeoutError, ModelRequest, Signals, Tool
 from turnout.errors import Fault
 from turnout.events import Event, Progress, Started, Text
 from turnout_resilience import ResilienceSettings
+from turnout_resilience.concurrency import Concurrency
 from turnout_resilience.copy import Watched, straight
 from turnout_resilience.learned import Learned, Limits, Sample
+from turnout_resilience.observed import Observed
+from turnout_resilience.traffic import Traffic
 from turnout_testing import HangBeforeHeaders, HangBetweenChunks
 
 pytestmark = pytest.mark.anyio
@@ -196,14 +199,18 @@ class Backend:
             self.closed = True
 
 
+def observed() -> Observed:
+    return Observed(deployment(), Traffic(), Concurrency(), lambda _: None, lambda *_: None)
+
+
 async def test_a_whole_answer_is_limited_up_to_its_first_output() -> None:
     """The limit begins anew with each sign; what has begun to come is all there, and only that is learned."""
     backend, learned = Backend(9.0, 400.0), list[Watched]()
     watched = Watched(request(), deployment(), Limits(10.0, 5.0), now())
-    assert len([event async for event in straight(backend, watched, learned.append)]) == 3
+    assert len([event async for event in straight(backend, watched, observed(), learned.append)]) == 3
     late = Backend(11.0)
     late_one = Watched(request(), deployment(), Limits(10.0, 5.0), now())
-    events = straight(late, late_one, learned.append)
+    events = straight(late, late_one, observed(), learned.append)
     with pytest.raises(LLMTimeoutError, match=r"no output for 10\.0 s"):
         await anext(events)
     assert (backend.closed, late.closed) == (True, True)
@@ -214,5 +221,5 @@ async def test_a_backends_own_time_out_is_its_own() -> None:
     """An error that only looks like ours passes as it is."""
     watched = Watched(request(), deployment(), Limits(10.0, 5.0), now())
     with pytest.raises(TimeoutError, match="mine"):
-        async for _ in straight(Backend(error=TimeoutError("mine")), watched, lambda _: None):
+        async for _ in straight(Backend(error=TimeoutError("mine")), watched, observed(), lambda _: None):
             pass

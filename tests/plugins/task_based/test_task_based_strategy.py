@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.inline import a_deployment
@@ -157,3 +158,12 @@ def test_settings_are_read_from_a_table() -> None:
     for wrong, words in refused:
         with pytest.raises(ConfigError, match=words):
             plugin_settings(Config(tables={"task_based": wrong}), "task_based", TaskBasedSettings)
+
+
+def test_a_model_that_is_asked_for_by_name_needs_no_classification() -> None:
+    """There is nothing to choose, unless another may answer."""
+    plugin = TaskBased(TaskBasedSettings())
+    named = ModelRequest("Write a function to sort a list", explicit_model="qwen")
+    assert plugin.classify_request(named) is None
+    assert plugin.classify_request(evolve(named, allow_fallback=True)) is not None
+    assert plugin.classify_request(evolve(named, explicit_model=None)) is not None
