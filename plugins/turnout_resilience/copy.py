@@ -18,6 +18,8 @@ from turnout_resilience.pump import Pump, Run, closed
 
 TICK = 1e-3
 """A timer may fire a clock tick early."""
+SLACK = 0.02
+"""The share of its limit by which a silence may be cut short."""
 
 
 @define(eq=False)
@@ -154,7 +156,7 @@ async def _beginning(events: AsyncIterator[Event], watched: Watched, observed: O
                 found.append(event)
                 when = limit.when()
                 # Most events come at once; a timer for each would cost more than all else here.
-                if when is not None and watched.due > when + TICK:
+                if when is not None and watched.due > when + SLACK * watched.limits.first:
                     limit.reschedule(watched.due)
     except TimeoutError as error:
         if not limit.expired():
