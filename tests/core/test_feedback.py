@@ -121,7 +121,7 @@ class Slow:
 
 @pytest.mark.anyio
 async def test_a_rating_asks_what_the_work_was_where_nobody_had_to_choose() -> None:
-    """A model that is asked for by name needs no classification; its rating does, and does not wait for it."""
+    """A model that is asked for by name needs no classification; its rating does, and waits for none."""
     listener = Listener()
     plugins = {"listener": listener, "slow": Slow(), "chooser": Chooser()}
     async with a_router(a_deployment(), plugins=plugins) as router:
