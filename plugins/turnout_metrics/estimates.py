@@ -9,8 +9,9 @@ it is bound by memory bandwidth (https://kipp.ly/transformer-inference-arithmeti
     output   = THINKING_FACTOR for a model that thinks by default   tokens per expected token
 
 Other models measured on the same host scale these: the host's bandwidth, its compute and its disk show
-in the ratio of what was measured to what was expected (:func:`compare`, :func:`typical`). Measured and
-expected meet in the geometric mean, weighted by how much was measured (:func:`blend`).
+in the ratio of what was measured to what was expected (:func:`compare`, :func:`typical`). A host on which
+nothing was measured is taken for one like the others (:func:`like`). Measured and expected meet in the
+geometric mean, weighted by how much was measured (:func:`blend`).
 """
 
 import math
@@ -170,10 +171,19 @@ def typical(scales: Collection[Scale]) -> Scale:
     )
 
 
-def _typical(factors: Collection[float]) -> float | None:
+def like(scales: Collection[Scale]) -> Scale:
+    """Return the scale of a host of which nothing is known, beside others on which these were found."""
+    return Scale(
+        decode=_typical([s.decode for s in scales if s.decode is not None], prior=0.0),
+        prefill=_typical([s.prefill for s in scales if s.prefill is not None], prior=0.0),
+        load=_typical([s.load for s in scales if s.load is not None], prior=0.0),
+    )
+
+
+def _typical(factors: Collection[float], prior: float = HOST_PRIOR) -> float | None:
     if not factors:
         return None
-    return math.exp(median(map(math.log, factors)) * len(factors) / (len(factors) + HOST_PRIOR))
+    return math.exp(median(map(math.log, factors)) * len(factors) / (len(factors) + prior))
 
 
 def success_rate(evidence: Evidence) -> float:

@@ -81,10 +81,17 @@ class Estimator:
         for deployment, shown in evidence.items():
             if shown.measured:
                 host, model = deployment.key
-                self._ratios[host][model] = estimates.compare(deployment.info, shown)
+                ratio, before = estimates.compare(deployment.info, shown), self._ratios[host].get(model)
+                self._ratios[host][model] = ratio
                 hosts.add(host)
+                if before is None or not _close(ratio, before):
+                    self._forget_unmeasured()
         for host in hosts:
             self._rescale(host)
+
+    def _forget_unmeasured(self) -> None:
+        for key in [key for key in self._current if key[0] not in self._scales]:
+            self.forget(key)
 
     def _rescale(self, host: str) -> None:
         scale = estimates.typical(self._ratios[host].values())
@@ -96,7 +103,7 @@ class Estimator:
 
     def _predict(self, deployment: Deployment, evidence: Evidence) -> Estimate:
         key = deployment.key
-        scale = self._scales.get(key[0], ORDINARY)
+        scale = self._scales.get(key[0]) or self._elsewhere(key[1])
         resident = deployment.resident
         estimate = estimates.predict(deployment.info, resident=resident, evidence=evidence, scale=scale)
         self.forget(key)
@@ -105,6 +112,11 @@ class Estimator:
         if evidence.outcomes and estimate.success_rate < estimates.SUCCESS_PRIOR:
             self._recovering.add(key)
         return estimate
+
+    def _elsewhere(self, model: str) -> Scale:
+        """Return what the other hosts say of one on which nothing was measured: of *model*, else of all."""
+        same = [ratios[model] for ratios in self._ratios.values() if model in ratios]
+        return estimates.like(same or self._scales.values())
 
 
 def _close(scale: Scale, other: Scale) -> bool:

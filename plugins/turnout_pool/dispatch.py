@@ -190,6 +190,8 @@ class Dispatcher:
             full=not ready and self.yard.queue(line.model).full,
             seconds=seconds,
             share=line.slots.in_flight / line.slots.size,
+            home=last == schedule.host,
+            measured=self.estimates.get(deployment, UNKNOWN).measured,
         )
 
     def _known_already(self, deployment: Deployment, work: Work) -> float:

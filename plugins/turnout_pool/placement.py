@@ -1,6 +1,7 @@
 """Which of a model's deployments takes a request: one that can start it now, else the one done first."""
 
 from collections.abc import Sequence
+from math import sqrt
 
 from attrs import frozen
 
@@ -11,6 +12,10 @@ from turnout.types import ModelRequest, ModelSelection, failed_models
 LOAD_BYTES_PER_SECOND = 1e9
 UNKNOWN_LOAD_SECONDS = 20.0
 UNKNOWN_OUTPUT_TOKENS = 256
+ALIKE = 0.1
+"""Predicted seconds that differ by a smaller part are no reason to prefer one."""
+DOUBT = 0.3
+"""By what part one execution's speed commonly misses the next one's; the mean of n misses by √n less."""
 
 
 @frozen
@@ -18,7 +23,8 @@ class Option:
     """A deployment that may take the request, and what it costs there.
 
     ``ready``: resident, with a slot free at once. ``full``: not even its queue has room. ``seconds``:
-    predicted to the last token; ``share``: the part of its slots that is taken.
+    predicted to the last token; ``share``: the part of its slots that is taken. ``home``: it has read the
+    beginning of the conversation before. ``measured``: how many executions its speed was learned from.
     """
 
     deployment: Deployment
@@ -26,6 +32,8 @@ class Option:
     full: bool
     seconds: float
     share: float
+    home: bool = False
+    measured: int = 0
 
     @property
     def cost(self) -> tuple[bool, bool, float]:
@@ -52,10 +60,31 @@ def eligible(request: ModelRequest, selection: ModelSelection, fleet: Fleet) -> 
 
 
 def best(options: Sequence[Option], request: ModelRequest) -> Deployment:
-    """Return the deployment of least cost; chance decides among equals, the same for the same request."""
-    least = min(option.cost for option in options)
-    equals = [option.deployment for option in options if option.cost == least]
-    return equals[0] if len(equals) == 1 else request.rng.choice(equals)
+    """Return the deployment of least cost; chance decides among equals, the same for the same request.
+
+    Of those that can start now, what is predicted to take nearly as long counts as equal: learned speeds of
+    like machines are never quite the same, and the fastest by a hair would get everything. Among equals the
+    conversation's home comes first, then the idlest.
+    """
+    least = min(options, key=lambda option: option.cost)
+    alike = [option for option in options if _equal(option, least)]
+    equals = [option for option in alike if option.home] or _idlest(alike)
+    return (equals[0] if len(equals) == 1 else request.rng.choice(equals)).deployment
+
+
+def _equal(option: Option, least: Option) -> bool:
+    """Whether *option* is no worse than *least*, as far as anybody can know."""
+    if not (option.ready and least.ready):
+        return option.cost == least.cost
+    margin = ALIKE
+    if option.share <= least.share:  # what runs there is known, and only the speeds are in doubt
+        margin = max(ALIKE, DOUBT / sqrt(1 + min(option.measured, least.measured)))
+    return option.cost[2] <= least.cost[2] * (1 + margin)
+
+
+def _idlest(options: Sequence[Option]) -> list[Option]:
+    least = min(option.share for option in options)
+    return [option for option in options if option.share == least]
 
 
 def load_seconds(deployment: Deployment, estimate: Estimate) -> float:

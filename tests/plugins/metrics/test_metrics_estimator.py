@@ -60,8 +60,9 @@ def test_an_estimate_is_made_once(world: World) -> None:
 
 
 def test_new_data_renews_the_estimate_of_its_deployment(world: World) -> None:
-    """What was learned shows at the next estimate, and does not touch another host's."""
+    """What was learned shows at the next estimate, and does not touch another host that was measured."""
     deployments = fleet()
+    world.record(execution(("attic", "m5")))
     first = world.estimate(deployments)
     world.record(execution(deployments[0].key, 500.0))
     second = world.estimate(deployments)
@@ -92,10 +93,30 @@ def test_two_copies_of_one_deployment_are_both_answered(world: World) -> None:
 def test_a_measured_model_speeds_up_its_neighbours_in_the_same_call(world: World) -> None:
     """A host's speed is known before any of its models is estimated, whatever their order."""
     deployments = fleet()
+    before = World().estimate(deployments)
     world.record(execution(("desk", "m20"), 60.0))
     found = world.estimate(deployments)
-    desk, attic = (found[deployments[n]].decode_seconds_per_token for n in (0, 3))
-    assert desk < attic / 5
+    neighbour = deployments[0]
+    assert found[neighbour].decode_seconds_per_token < before[neighbour].decode_seconds_per_token / 5
+
+
+def test_a_host_that_nobody_has_measured_is_taken_for_one_like_the_others(world: World) -> None:
+    """By the same model where another host has it, else by what hosts are like; its own times soon count."""
+    deployments = [*fleet(), *(Deployment(info, Host("cellar", "", "lmstudio")) for info in MODELS)]
+    first = world.estimate(deployments)
+    for model, rate in (("m20", 500.0), ("m5", 100.0)):
+        for _ in range(20):
+            world.record(execution(("desk", model), rate))
+    second = world.estimate(deployments)
+    speeds = {d.key: second[d].decode_seconds_per_token for d in deployments}
+    for model in ("m5", "m20"):
+        assert speeds["attic", model] == pytest.approx(speeds["desk", model], rel=0.05)
+    assert speeds["attic", "m2"] < first[deployments[3]].decode_seconds_per_token / 2
+    for _ in range(20):
+        world.record(execution(("attic", "m20"), 10.0))
+    third = world.estimate(deployments)
+    assert third[deployments[5]].decode_seconds_per_token == pytest.approx(0.1, rel=0.05)
+    assert third[deployments[3]].decode_seconds_per_token > speeds["attic", "m2"]
 
 
 def test_a_steady_host_does_not_renew_its_other_models(world: World) -> None:

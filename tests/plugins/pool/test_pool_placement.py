@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from attrs import evolve
 
 from turnout.errors import Fault, LLMConnectionError, ModelNotFoundError
 from turnout.fleet import Deployment, Estimate, Fleet, Host, Instance, ModelInfo
@@ -28,10 +29,15 @@ ASKED = ModelRequest("hello")
 CHOSEN = ModelSelection("m")
 
 
-def option(
-    at: Deployment, seconds: float, *, ready: bool = True, full: bool = False, share: float = 0.0
-) -> Option:
-    return Option(at, ready, full, seconds, share)
+def option(at: Deployment, seconds: float, share: float = 0.0, **facts: bool) -> Option:
+    """Return an option whose speed is well known."""
+    return Option(at, **{"ready": True, "full": False, **facts}, seconds=seconds, share=share, measured=100)
+
+
+def taken(*options: Option) -> Counter[str]:
+    """Return how many of 200 requests go where."""
+    requests = (ModelRequest("hello", id=str(n)) for n in range(200))
+    return Counter(best(options, request).host.name for request in requests)
 
 
 def test_only_the_selected_models_deployments_may_take_it() -> None:
@@ -88,9 +94,41 @@ def test_the_idler_of_two_like_machines_is_taken() -> None:
 def test_chance_decides_among_equals_and_the_same_for_the_same_request() -> None:
     """Equal deployments share the work; a replay of one request goes where it went."""
     equals = [option(DESK, 5.0), option(ATTIC, 5.0)]
-    taken = Counter(best(equals, ModelRequest("hello", id=str(n))).host.name for n in range(200))
-    assert min(taken["desk"], taken["attic"]) > 50
+    assert min(taken(*equals)[name] for name in ("desk", "attic")) > 50
     assert len({best(equals, ModelRequest("hello", id="7")).host.name for _ in range(5)}) == 1
+
+
+@pytest.mark.parametrize(("other", "shared"), [(5.2, True), (5.6, False), (8.0, False)])
+def test_the_fastest_by_a_hair_does_not_get_everything(other: float, shared: bool) -> None:
+    """Like machines never measure quite the same; what is clearly slower gets nothing."""
+    count = taken(option(DESK, 5.0), option(ATTIC, other))["attic"]
+    assert 60 < count < 140 if shared else count == 0
+
+
+@pytest.mark.parametrize(("measured", "shared"), [(0, True), (1, True), (30, False)])
+def test_the_less_is_measured_the_more_counts_as_equal(measured: int, shared: bool) -> None:
+    """One slow answer is no reason never to ask a host again; thirty are."""
+    unsure = evolve(option(ATTIC, 6.0), measured=measured)
+    assert (taken(option(DESK, 5.0), unsure)["attic"] > 0) is shared
+    assert (taken(evolve(option(DESK, 5.0), measured=measured), option(ATTIC, 6.0))["attic"] > 0) is shared
+
+
+def test_what_runs_on_a_host_is_not_in_doubt() -> None:
+    """Of two that nobody has measured the idle one is taken, and among equals the idler."""
+    busy, idle = option(DESK, 5.0, share=0.25), option(ATTIC, 5.0)
+    assert taken(evolve(busy, measured=0), evolve(idle, measured=0)) == {"attic": 200}
+    assert taken(evolve(busy, share=1 / 64), idle) == {"attic": 200}
+
+
+def test_a_conversation_stays_at_home_among_equals() -> None:
+    """A hair does not move it, and a clearly faster host does."""
+    assert taken(option(DESK, 5.0), option(ATTIC, 5.2, home=True)) == {"attic": 200}
+    assert taken(option(DESK, 5.0), option(ATTIC, 6.0, home=True)) == {"desk": 200}
+
+
+def test_waits_that_differ_by_a_hair_differ() -> None:
+    """Whoever waits makes the other wait the shorter one: there the least is right."""
+    assert taken(option(DESK, 5.0, ready=False), option(ATTIC, 5.01, ready=False)) == {"desk": 200}
 
 
 def test_a_load_takes_what_is_expected_else_what_its_size_tells() -> None:

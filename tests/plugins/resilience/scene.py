@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from attrs import define
+from attrs import define, evolve
 
 from turnout import JSON, Attempt, Config, LLMError, ModelRequest, Reply, Router, RouterSettings, hookimpl
 from turnout.config import PluginsSettings
@@ -14,6 +14,7 @@ from turnout.types import ExecutionMetrics
 from turnout_resilience import Resilience, ResilienceSettings
 from turnout_testing import EmulatedHosts, EmulatedModel, Emulator, emulated_router
 from turnout_testing.fleet import url_of
+from turnout_testing.models import Behaviour
 
 OWL, HAWK = "acme/owl-8b", "acme/hawk-4b"
 CHAT = "/v1/chat/completions"
@@ -28,6 +29,12 @@ def owl(key: str = OWL, **traits: object) -> EmulatedModel:
 def host(*models: EmulatedModel, loaded: tuple[str, ...] = (OWL,), **knobs: object) -> Emulator:
     """Return a host that has a model loaded."""
     return Emulator(models or (owl(),), loaded=loaded, **knobs)  # type: ignore[arg-type]
+
+
+def pair(reply: Behaviour = ANSWER) -> dict[str, Emulator]:
+    """Return two hosts of which the desk writes twice as fast: whoever knows both asks it first."""
+    fast = owl(reply=reply)
+    return {"desk": host(fast), "attic": host(evolve(fast, decode_rate=fast.decode_rate / 2))}
 
 
 class Seen:
@@ -71,6 +78,13 @@ class Scene:
             for _ in range(times):
                 request = ModelRequest("hello", explicit_model=OWL, hosts=[name], streaming=streaming)
                 await ask(self.router, request)
+
+    async def favourite(self, *, streaming: bool = True) -> tuple[str, str]:
+        """Warm up a :func:`pair`; return who is asked first, and who is not."""
+        await self.warm_up(streaming=streaming)
+        request = ModelRequest("hello", explicit_model=OWL, streaming=streaming)
+        assert (await ask(self.router, request)).host == "desk"
+        return "desk", "attic"
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from tests.plugins.resilience.scene import CHAT, OWL, deployment, failure, host, now, opened, owl, route
+from tests.plugins.resilience.scene import CHAT, OWL, deployment, failure, host, now, opened, owl, pair, route
 
 from turnout import ModelRequest, Router, Vetoes
 from turnout.events import Progress
@@ -77,8 +77,8 @@ def test_only_what_speaks_of_health_counts(error: str | None, verdict: Verdict) 
 
 async def test_a_model_that_keeps_crashing_is_left_out_on_that_host_alone() -> None:
     """After so many failures in a row its other host serves, without being asked second."""
-    async with opened({"desk": host(), "attic": host()}) as scene:
-        ill = (await scene.router.ask(pinned())).host
+    async with opened(pair()) as scene:
+        ill, _ = await scene.favourite()
         scene.emulators[ill].inject(EngineFault())
         for _ in range(3):
             scene.plugin.breakers.learn(outcome((ill, OWL), Verdict.DEPLOYMENT, at=now()))
@@ -102,8 +102,8 @@ async def test_failures_in_a_row_open_a_circuit() -> None:
 
 async def test_a_refused_connection_opens_the_host_at_once() -> None:
     """One is enough: whoever has seen the host in the last listing does not try it again."""
-    async with opened({"desk": host(), "attic": host()}) as scene:
-        ill = (await scene.router.ask(pinned())).host
+    async with opened(pair()) as scene:
+        ill, _ = await scene.favourite()
         scene.take_down(ill)
         reply = await scene.router.ask(pinned())
         assert route(reply.attempts)[0] == (ill, "LLMConnectionError")

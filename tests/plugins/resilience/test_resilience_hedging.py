@@ -3,7 +3,20 @@
 import asyncio
 
 import pytest
-from tests.plugins.resilience.scene import ANSWER, CHAT, OWL, Scene, ask, heard, host, now, opened, owl, route
+from tests.plugins.resilience.scene import (
+    ANSWER,
+    CHAT,
+    OWL,
+    Scene,
+    ask,
+    heard,
+    host,
+    now,
+    opened,
+    owl,
+    pair,
+    route,
+)
 
 from turnout import ModelRequest, Reply
 from turnout.events import Progress
@@ -27,17 +40,6 @@ def pinned(*, streaming: bool = True, **options: object) -> ModelRequest:
     return ModelRequest("hello", explicit_model=OWL, timeout=120, streaming=streaming, **options)  # type: ignore[arg-type]
 
 
-def pair(**knobs: object) -> dict[str, Emulator]:
-    return {name: host(**knobs) for name in ("desk", "attic")}  # type: ignore[arg-type]
-
-
-async def favourite(scene: Scene, *, streaming: bool = True) -> tuple[str, str]:
-    """Warm everybody up; return who is asked first, and who is not."""
-    await scene.warm_up(streaming=streaming)
-    first = (await ask(scene.router, pinned(streaming=streaming))).host
-    return first, next(name for name in scene.emulators if name != first)
-
-
 def hedges(scene: Scene) -> tuple[int, int]:
     sent, won = scene.told("hedges", "sent"), scene.told("hedges", "won")
     assert isinstance(sent, int)
@@ -53,7 +55,7 @@ def sent(emulator: Emulator, since: float) -> int:
 async def test_a_slow_first_output_is_overtaken(streaming: bool) -> None:
     """The other host answers soon after the time that the first has nearly always needed."""
     async with opened(pair()) as scene:
-        slow, fast = await favourite(scene, streaming=streaming)
+        slow, fast = await scene.favourite(streaming=streaming)
         usual = scene.seen.executions[-1].duration_seconds
         scene.emulators[slow].inject(HangBeforeHeaders(route=CHAT))
         began = now()
@@ -68,7 +70,7 @@ async def test_a_slow_first_output_is_overtaken(streaming: bool) -> None:
 async def test_the_loser_is_stopped_at_once_and_its_slot_is_free() -> None:
     """Before the winner has ended, the other host has nothing to do any more."""
     async with opened(pair()) as scene:
-        slow, _ = await favourite(scene)
+        slow, _ = await scene.favourite()
         scene.emulators[slow].inject(HangBeforeHeaders(route=CHAT, times=1))
         async for event in scene.router.stream(pinned()):
             if not isinstance(event, Progress):
@@ -80,8 +82,8 @@ async def test_the_loser_is_stopped_at_once_and_its_slot_is_free() -> None:
 async def test_the_speed_that_is_learned_is_the_winners_own() -> None:
     """The wait for the first host is nobody's time to the first token, and being slow is no failure."""
     async with opened(pair()) as scene:
-        slow, fast = await favourite(scene)
-        usual = scene.seen.executions[-1].time_to_first_token
+        slow, fast = await scene.favourite()
+        usual = next(e.time_to_first_token for e in scene.seen.executions[::-1] if e.host == fast)
         scene.emulators[slow].inject(HangBeforeHeaders(route=CHAT))
         await ask(scene.router, pinned())
         lost, won = scene.seen.executions[-2:]
@@ -92,8 +94,8 @@ async def test_the_speed_that_is_learned_is_the_winners_own() -> None:
 
 async def test_the_first_may_still_win() -> None:
     """Then the second is stopped, and nothing of it is seen."""
-    async with opened({"desk": host(), "attic": host()}) as scene:
-        slow, fast = await favourite(scene)
+    async with opened(pair()) as scene:
+        slow, fast = await scene.favourite()
         scene.emulators[slow].inject(SlowHost(seconds=0.3, route=CHAT))
         scene.emulators[fast].inject(SlowHost(seconds=30, route=CHAT))
         reply = await ask(scene.router, pinned())
@@ -104,7 +106,7 @@ async def test_the_first_may_still_win() -> None:
 async def test_a_second_copy_that_fails_is_no_failure_of_the_request() -> None:
     """It is told to the learning plugins, and the first goes on."""
     async with opened(pair()) as scene:
-        slow, fast = await favourite(scene)
+        slow, fast = await scene.favourite()
         scene.emulators[slow].inject(SlowHost(seconds=1, route=CHAT))
         scene.emulators[fast].inject(FetchFailed())
         reply = await ask(scene.router, pinned())
@@ -115,7 +117,7 @@ async def test_a_second_copy_that_fails_is_no_failure_of_the_request() -> None:
 async def test_a_first_that_fails_while_the_second_runs_is_told_too() -> None:
     """The second one answers, and the first one's error is in the attempts."""
     async with opened(pair()) as scene:
-        slow, fast = await favourite(scene)
+        slow, fast = await scene.favourite()
         scene.emulators[slow].inject(SlowHost(seconds=0.5, route=CHAT), Crash())
         scene.emulators[fast].inject(SlowHost(seconds=1, route=CHAT))
         reply = await ask(scene.router, pinned())
@@ -125,7 +127,7 @@ async def test_a_first_that_fails_while_the_second_runs_is_told_too() -> None:
 async def test_where_both_fail_the_request_goes_on_as_ever() -> None:
     """Both attempts count, and what follows is decided from both."""
     async with opened(pair()) as scene:
-        slow, fast = await favourite(scene)
+        slow, fast = await scene.favourite()
         for name, seconds in ((slow, 0.5), (fast, 1.0)):
             scene.emulators[name].inject(SlowHost(seconds=seconds, route=CHAT), Crash(times=1))
         reply = await ask(scene.router, pinned())
@@ -138,7 +140,7 @@ async def test_where_both_fail_the_request_goes_on_as_ever() -> None:
 
 async def lonely(scene: Scene, request: ModelRequest) -> None:
     """Check that a slow request is waited for."""
-    slow, fast = await favourite(scene, streaming=request.streaming)
+    slow, fast = await scene.favourite(streaming=request.streaming)
     scene.emulators[slow].inject(SlowHost(seconds=5, route=CHAT))
     began = now()
     reply = await ask(scene.router, request)
@@ -162,7 +164,7 @@ async def test_without_a_budget_there_is_no_second_copy() -> None:
 async def test_what_the_server_keeps_runs_once() -> None:
     """A conversation that the server stores would be stored twice."""
     async with opened(pair()) as scene:
-        slow, fast = await favourite(scene)
+        slow, fast = await scene.favourite()
         for name in (slow, fast):
             scene.emulators[name].inject(SlowHost(seconds=5, route="/v1/responses"))
         reply = await ask(scene.router, pinned(store=True))
@@ -191,9 +193,9 @@ def talkative(prompt: Prompt) -> str:
 @pytest.mark.parametrize("busy", [True, False])
 async def test_only_an_idle_host_is_asked(busy: bool) -> None:
     """One request there is reason enough to leave it alone."""
-    hosts = {name: host(owl(reply=talkative)) for name in ("desk", "attic")}
+    hosts = pair(reply=talkative)
     async with opened(hosts) as scene:
-        slow, fast = await favourite(scene)
+        slow, fast = await scene.favourite()
         much = ModelRequest("much", explicit_model=OWL, hosts=[fast], timeout=300)
         running = asyncio.create_task(ask(scene.router, much)) if busy else None
         await asyncio.sleep(1)
@@ -219,7 +221,7 @@ async def test_a_host_that_would_have_to_load_is_not_asked() -> None:
 async def test_a_host_that_tells_of_its_progress_is_trusted() -> None:
     """It loads, or reads, and says so: a second copy would only be more work."""
     async with opened(pair()) as scene:
-        slow, _ = await favourite(scene)
+        slow, _ = await scene.favourite()
         scene.emulators[slow].inject(
             NoModelsLoaded(times=1), SlowHost(seconds=3, route="/api/v1/models", times=1)
         )
@@ -232,7 +234,7 @@ async def test_the_budget_bounds_the_second_copies() -> None:
     """However slow a host is, they are a small share of the requests and a few more."""
     settings = ResilienceSettings(hedge_share=0.05, first_output_floor=1000)
     async with opened(pair(), settings) as scene:
-        slow, _ = await favourite(scene)
+        slow, _ = await scene.favourite()
         scene.emulators[slow].inject(SlowHost(seconds=2, route=CHAT))
         before = now()
         for _ in range(40):

@@ -7,7 +7,19 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.plugins.resilience.scene import CHAT, OWL, ask, deployment, failure, host, now, opened, owl, route
+from tests.plugins.resilience.scene import (
+    CHAT,
+    OWL,
+    ask,
+    deployment,
+    failure,
+    host,
+    now,
+    opened,
+    owl,
+    pair,
+    route,
+)
 
 from turnout import Attempt, LLMError, ModelRequest, NextStep, RouterSettings
 from turnout.errors import (
@@ -209,8 +221,8 @@ async def test_the_only_host_is_tried_three_times(
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_a_crash_goes_to_the_other_host_at_once(streaming: bool) -> None:
     """Without a pause, and without a second look at the first."""
-    async with opened({"desk": host(), "attic": host()}) as scene:
-        ill = (await ask(scene.router, pinned())).host
+    async with opened(pair()) as scene:
+        ill, _ = await scene.favourite()
         scene.emulators[ill].inject(Evicted(times=1))
         began = now()
         reply = await ask(scene.router, pinned(streaming))

@@ -3,7 +3,19 @@
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.plugins.resilience.scene import ANSWER, CHAT, OWL, Scene, ask, heard, host, opened, owl, route
+from tests.plugins.resilience.scene import (
+    ANSWER,
+    CHAT,
+    OWL,
+    Scene,
+    ask,
+    heard,
+    host,
+    opened,
+    owl,
+    pair,
+    route,
+)
 
 from turnout import (
     JSONObject,
@@ -29,6 +41,7 @@ from turnout_testing import (
     Prompt,
     TruncatedStream,
 )
+from turnout_testing.models import Behaviour
 
 pytestmark = pytest.mark.anyio
 CONTINUED = ResilienceSettings(continue_streams=True)
@@ -66,8 +79,8 @@ def names(fault: Fault) -> str:
 )
 async def test_an_error_inside_a_200_falls_back_unseen(fault: Fault) -> None:
     """The caller hears one whole answer, from the other host."""
-    async with opened({"desk": host(), "attic": host()}) as scene:
-        ill = (await ask(scene.router, pinned())).host
+    async with opened(pair()) as scene:
+        ill, _ = await scene.favourite()
         scene.emulators[ill].inject(fault)
         end = await heard(scene.router, pinned())
         assert end.reply().text == end.text == ANSWER
@@ -113,12 +126,10 @@ def steps_back(prompt: Prompt) -> str:
 
 @pytest.mark.parametrize("manner", [goes_on, starts_again, steps_back])
 @pytest.mark.parametrize("fault", BREAKS, ids=names)
-async def test_an_answer_goes_on_elsewhere_without_a_seam(fault: Fault, manner: object) -> None:
+async def test_an_answer_goes_on_elsewhere_without_a_seam(fault: Fault, manner: Behaviour) -> None:
     """The caller hears the one answer, and the attempts tell where it changed hands and why."""
-    model = owl(reply=manner)
-    async with opened({"desk": host(model), "attic": host(model)}, CONTINUED) as scene:
-        await scene.warm_up()
-        first = (await ask(scene.router, pinned())).host
+    async with opened(pair(reply=manner), CONTINUED) as scene:
+        first, _ = await scene.favourite()
         scene.emulators[first].inject(fault)
         end = await heard(scene.router, pinned())
         reply = end.reply()
@@ -165,9 +176,8 @@ def parts(scene: Scene) -> list[JSONObject]:
 
 async def test_a_request_can_ask_for_it() -> None:
     """Without the setting, a note in its signals is enough."""
-    model = owl(reply=goes_on)
-    async with opened({"desk": host(model), "attic": host(model)}) as scene:
-        first = (await ask(scene.router, pinned())).host
+    async with opened(pair(reply=goes_on)) as scene:
+        first, _ = await scene.favourite()
         scene.emulators[first].inject(Crash(after_chunks=6))
         notes = Signals(notes={"continue_streams": True})
         asking = ModelRequest("how far is it", explicit_model=OWL, max_tokens=100, signals=notes)
