@@ -17,6 +17,7 @@ import gc
 import subprocess
 import sys
 import time
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -64,7 +65,7 @@ class State:
 class Tally:
     """What came of the requests; ``seconds`` count from when each was due, ``late`` is the worst start."""
 
-    seconds: list[float] = field(factory=list)
+    seconds: "array[float]" = field(factory=lambda: array("d"))
     errors: Counter[str] = field(factory=Counter)
     hosts: Counter[str] = field(factory=Counter)
     late: float = 0.0
