@@ -86,6 +86,15 @@ class Dispatcher:
         if schedule is not None and model in schedule.lines:
             schedule.lines[model].doubt(asyncio.get_running_loop().time())
 
+    def suspect(self, host: str, model: str) -> bool:
+        """Learn that an answer broke off, and nobody said why; tell whether that leaves residency open.
+
+        Until somebody knows, one request goes there, as one does that loads.
+        """
+        schedule = self.schedules.get(host)
+        line = None if schedule is None else schedule.lines.get(model)
+        return line is not None and line.suspect(asyncio.get_running_loop().time())
+
     def abandon(self, deployment: Deployment) -> None:
         """Learn that nobody waits for the answer behind a load any more: the host goes on with it."""
         found = self.find(deployment)

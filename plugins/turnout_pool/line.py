@@ -6,11 +6,13 @@ from math import inf
 from attrs import define, evolve, field
 
 from turnout.fleet import UNKNOWN, Deployment, Estimate, Instance
-from turnout_pool.placement import Work
+from turnout_pool.placement import Work, load_seconds
 from turnout_pool.slots import Slots
 
 NEWEST_WEIGHT = 0.25
 REMEMBERED_WAITS = 512
+BELIEVED = 2.0
+"""How many times as long as a load should take it is believed to be under way, unseen."""
 
 
 @define
@@ -29,7 +31,8 @@ class Load:
     """A load under way; ``began`` and ``expected`` in seconds. ``explicit``: we asked for it alone.
 
     Where it belongs to a request whose client has gone, the host goes on with it all the same: it is
-    ``abandoned``, since that time, and not over. ``patience``: for how long that is believed.
+    ``abandoned``, since that time, and not over. ``patience``: for how long that is believed. ``certain``:
+    the model was not there before, so that the time until it is there is that of a load.
     """
 
     began: float
@@ -37,6 +40,7 @@ class Load:
     patience: float
     explicit: bool = False
     abandoned: float | None = None
+    certain: bool = True
 
     def given_up(self, now: float) -> bool:
         """Whether it is to be taken for over, although nobody knows."""
@@ -68,7 +72,8 @@ class Line:
     that they and those in flight need, and ``pace`` is how much longer requests take than predicted.
     ``known_at`` is when a load of ours last showed whether it is resident; older snapshots know less.
     ``since`` is when its load ended, ``used`` when an answer did. ``ours`` is the instance that we loaded
-    explicitly.
+    explicitly. ``longest_load`` is the longest that was measured; ``suspected`` means that it may be resident
+    still, and counts as gone until somebody has looked.
     """
 
     slots: Slots
@@ -84,6 +89,8 @@ class Line:
     refused: int = 0
     usual_load: float = 0.0
     usual_service: float = 0.0
+    longest_load: float = 0.0
+    suspected: bool = False
     pace: Average = field(factory=Average)
     service: Average = field(factory=Average)
     load_seconds: Average = field(factory=Average)
@@ -114,13 +121,16 @@ class Line:
         """Go by a snapshot, unless something newer is known."""
         if taken_at > self.known_at:
             self.slots.show(deployment)
+            self.suspected = False
             if self.ours is not None and all(i.id != self.ours for i in deployment.instances):
                 self.ours = None
 
     def loaded(self, now: float, instance: Instance) -> None:
         """Learn that its load has ended well, with *instance*, until a snapshot tells more."""
         if self.load is not None:
-            self.load_seconds.add(now - self.load.began)
+            if self.load.certain:
+                self.load_seconds.add(now - self.load.began)
+                self.longest_load = max(self.longest_load, now - self.load.began)
             self.load, self.since = None, now
         if not self.resident:
             self._become((instance,), now)
@@ -129,6 +139,23 @@ class Line:
         """Learn that it may have gone: it crashed, or another model was loaded on its host."""
         self.ours = None
         self._become((), now)
+
+    def suspect(self, now: float) -> bool:
+        """Learn that it may be gone, or not; tell whether that is news. What is ours stays so."""
+        deployment = self.slots.deployment
+        if self.load is not None or not (deployment.instances and deployment.loadable):
+            return False
+        self._become((), now)
+        self.suspected = True
+        return True
+
+    def believed_for(self, expected: float) -> float:
+        """Return for how long a load, of *expected* seconds, is believed to go on when nobody can tell.
+
+        One that was never measured here is not judged by other models' loads alone.
+        """
+        known = self.longest_load or load_seconds(self.slots.deployment, UNKNOWN)
+        return BELIEVED * max(expected, self.usual_load, known)
 
     def expect(self, work: Work) -> None:
         """Count what somebody will need here."""
@@ -161,5 +188,6 @@ class Line:
             self.pace.add(seconds / predicted)
 
     def _become(self, instances: tuple[Instance, ...], now: float) -> None:
+        self.suspected = False
         self.slots.show(evolve(self.slots.deployment, instances=instances))
         self.known_at = now

@@ -1,13 +1,11 @@
 """The pool's hooks: one way to each host, and a slot for each request."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
-from turnout.errors import ModelCrashedError
-from turnout.events import OUTPUT, Event, Progress
+from turnout.events import Event
 from turnout.fleet import Deployment, Fleet, Host
 from turnout.markers import hookimpl
 from turnout.messages import JSONObject
@@ -17,6 +15,7 @@ from turnout_pool.line import Line
 from turnout_pool.loader import ExplicitLoads
 from turnout_pool.schedule import Schedule
 from turnout_pool.settings import PoolSettings
+from turnout_pool.silence import CRASHED, UNTOLD, LoadSigns
 from turnout_pool.watch import Watch
 
 if TYPE_CHECKING:
@@ -81,9 +80,11 @@ class Pool:
 
     @hookimpl
     def record_execution(self, metrics: ExecutionMetrics) -> None:
-        """Learn of a crash before its slot is given to the next: the instance is gone."""
-        if metrics.error == ModelCrashedError.__name__:
+        """Learn of a crash before its slot is given to the next, and look after an end that tells nothing."""
+        if metrics.error == CRASHED:
             self._dispatcher.crashed(metrics.host, metrics.model_id)
+        elif metrics.error in UNTOLD and self._dispatcher.suspect(metrics.host, metrics.model_id):
+            self._look_again()
 
     @hookimpl(wrapper=True)
     def execute_request(self, deployment: Deployment) -> Generator[None, Run | None, Run | None]:
@@ -94,18 +95,16 @@ class Pool:
         return partial(self._watch_load, run, deployment)
 
     async def _watch_load(self, run: Run, deployment: Deployment) -> AsyncIterator[Event]:
-        events = run()
-        seen = False
+        events, signs = run(), LoadSigns()
         if self._watch is not None:
             self._watch.follow(deployment)
         try:
             async for event in events:
-                if not seen and _shows_loaded(event):
-                    seen = True
+                if signs.see(event):
                     self._loaded(deployment)
                 yield event
-        except (asyncio.CancelledError, GeneratorExit):
-            if not seen and self._watch is not None:
+        except BaseException as end:
+            if signs.leave_a_load(end) and self._watch is not None:
                 self._dispatcher.abandon(deployment)
             raise
         finally:
@@ -117,6 +116,10 @@ class Pool:
             self._dispatcher.loaded(deployment)
         else:
             self._watch.shown(deployment)
+
+    def _look_again(self) -> None:
+        if self._watch is not None:
+            self._watch.look_soon()
 
     @hookimpl
     def report_stats(self) -> JSONObject:
@@ -135,11 +138,6 @@ class Pool:
         self._dispatcher.close()
         loads, self._loads = self._loads, None
         return loads.close() if loads is not None and self.settings.unload_at_close else None
-
-
-def _shows_loaded(event: Event) -> bool:
-    """Whether *event* comes only after the load."""
-    return isinstance(event, OUTPUT) or (isinstance(event, Progress) and event.stage == "prefill")
 
 
 def _host_stats(schedule: Schedule) -> JSONObject:

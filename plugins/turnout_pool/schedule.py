@@ -120,7 +120,9 @@ class Schedule:
     def begin_load(self, line: Line, now: float, *, explicit: bool = False) -> Load:
         """Begin a load, by the request that starts or explicitly."""
         expected = self.loading_takes(line)
-        line.load = Load(now, expected, 2 * max(expected, line.usual_load), explicit=explicit)
+        line.load = Load(
+            now, expected, line.believed_for(expected), explicit=explicit, certain=not line.suspected
+        )
         line.turn = None
         self.next = None
         self._under_way += 1
@@ -140,7 +142,7 @@ class Schedule:
         return True
 
     def _succeed(self, line: Line, now: float, instance: Instance) -> None:
-        if line.load is not None and line.usual_load > 0:
+        if line.load is not None and line.load.certain and line.usual_load > 0:
             self.load_pace.add((now - line.load.began) / line.usual_load)
         line.loaded(now, instance)
         self._end_load(now)

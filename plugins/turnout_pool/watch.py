@@ -41,8 +41,12 @@ class Watch:
     def shown(self, deployment: Deployment) -> None:
         """Learn that *deployment* has given output; look how many slots it has, if that is new."""
         if self._dispatcher.loaded(deployment, parallel=1):
-            self._router.forget_fleet()
-            self.spawn(self.look())
+            self.look_soon()
+
+    def look_soon(self) -> None:
+        """See the hosts as they are now, beside everything else."""
+        self._router.forget_fleet()
+        self.spawn(self.look())
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Let *work* be done beside everything else."""
@@ -64,11 +68,11 @@ class Watch:
         pause = UNKNOWN_FIRST_LOOK_SECONDS if usual is None else usual * FIRST_LOOK
         while line.load is load:
             await asyncio.sleep(pause)
-            now = loop.time()
-            if load.given_up(now):
-                schedule.failed(line, load, now)
-            elif line.load is load and (load.abandoned is not None or schedule.waiting):
+            if line.load is load and (load.abandoned is not None or schedule.waiting):
                 self._router.forget_fleet()
                 await self.look()
+            now = loop.time()
+            if load.given_up(now) and not line.slots.deployment.loading:
+                schedule.failed(line, load, now)
             part = UNKNOWN_PART if usual is None else PART
             pause = min(max((now - load.began) * part, LEAST_LOOK_SECONDS), MOST_LOOK_SECONDS)
