@@ -36,6 +36,7 @@ class Yard:
         self._absent: list[Want] = []
         self._keeping = Keeping(settings)
         self._wanted: list[Line] = []
+        self._copies = False
         self._alarm: asyncio.TimerHandle | None = None
         self.waiting = 0
         self._busy = False
@@ -152,7 +153,7 @@ class Yard:
         """Start all that may start: what is resident first, then the loads that are next."""
         if self._busy or self._closed:  # what starts may free others on the way
             return
-        if not (self.waiting or self._wanted or self._absent):
+        if not (self.waiting or self._copies or self._absent):
             return
         self._busy = True
         try:
@@ -203,7 +204,7 @@ class Yard:
         """Decide anew which host loads what next."""
         wants = list(self.wants(now))
         self.moves = ()
-        if self._wanted:
+        if self._copies:
             self.moves = plan(self.survey.places(wants, now), wants, now, self.stay)
         planned = {move.host: move for move in self.moves}
         for name, schedule in self.schedules.items():
@@ -224,28 +225,30 @@ class Yard:
 
     def wants(self, now: float) -> Iterator[Want]:
         """Yield what is waited for, and what is to be kept and is missing."""
-        before, self._wanted = self._wanted, []
+        before, self._wanted, self._copies = self._wanted, [], False
         for model, queue in self.queues.items():
             for hosts, group in queue.groups.items():
                 oldest = group.oldest()
                 if oldest is None:
                     continue
                 known = frozenset(host for host in hosts if host in self.schedules)
-                for host in known:
-                    self._want(self.schedules[host], self.schedules[host].lines[model], now)
+                self._want(model, known, now)
                 yield Want(model, known, len(group.live), oldest.arrived, group.priority)
         for want in self._absent:
-            for host in want.hosts:
-                self._want(self.schedules[host], self.schedules[host].lines[want.model], now)
+            self._want(want.model, want.hosts, now)
             yield want
         for line in before:
             if line not in self._wanted:
                 line.turn = None
 
-    def _want(self, schedule: Schedule, line: Line, now: float) -> None:
-        if line.needs_load:
-            schedule.want(line, now)
-            self._wanted.append(line)
+    def _want(self, model: str, hosts: frozenset[str], now: float) -> None:
+        """Note who waits for a load. Where one of *hosts* has the model, a copy is nobody's turn."""
+        lines = [(self.schedules[host], self.schedules[host].lines[model]) for host in hosts]
+        self._copies |= any(line.needs_load for _, line in lines)
+        if all(line.needs_load for _, line in lines):
+            for schedule, line in lines:
+                schedule.want(line, now)
+                self._wanted.append(line)
 
     def _set_alarm(self, now: float) -> None:
         if self._alarm is not None:

@@ -605,6 +605,21 @@ async def test_a_load_is_overtaken_for_no_longer_than_the_bound(open_world: Open
     assert not late.done()
 
 
+async def test_a_copy_of_what_is_there_has_no_turn(open_world: OpenWorld) -> None:
+    """Who waits for a resident model waits for no load: another host swaps for it only where that pays."""
+    settings = PoolSettings(linger=0.0, patience_seconds=10.0, patience_loads=0.0)
+    here, there = deployment("m"), deployment("n", "attic")
+    world = open_world(here, there, deployment("m", "attic", parallel=None), settings=settings)
+    running = await world.send()
+    waiting = await world.send()
+    await asyncio.sleep(60.0)
+    other = await world.send("n")
+    await world.release(other)
+    assert not waiting.done()
+    await world.release(running)
+    assert waiting.result().deployment.host.name == "desk"
+
+
 async def test_loads_take_turns_by_arrival_and_each_gets_its_batch(open_world: OpenWorld) -> None:
     """The bound counts anew for the next load, so two waiting loads do not make each other's batch empty."""
     settings = PoolSettings(linger=0.0, max_overtakes=1)
