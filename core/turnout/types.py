@@ -191,13 +191,38 @@ class Ineligible:
 
 
 @frozen
+class Reload:
+    """A deployment that has to be loaded again before it can serve, with ``context`` tokens at the least.
+
+    ``loaded`` are too few.
+    """
+
+    model: str
+    host: str
+    context: int
+    loaded: int
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.host}: {self.reason}"
+
+    @property
+    def reason(self) -> str:
+        """Say why, as a person reads it."""
+        return f"the request needs about {self.context} tokens, and {self.loaded} are loaded"
+
+
+@frozen
 class Explanation:
-    """A whole decision: who could be chosen, who could not and why, and what each strategy said."""
+    """A whole decision: who could be chosen, who could not and why, and what each strategy said.
+
+    ``reloads``: candidates that would be loaded again first, because nobody has enough context as it is.
+    """
 
     candidates: tuple[str, ...] = ()
     ineligible: tuple[Ineligible, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     signals: Signals = Signals()
+    reloads: tuple[Reload, ...] = ()
 
 
 def _not_zero(_: object, attribute: "Attribute[float]", value: float) -> None:

@@ -78,7 +78,7 @@ def logged(made: Made, *, content: bool) -> LoggedDecision:
         made.selection.ranking,
         made.selection.estimated_duration,
         made.selection.strategy_used,
-        Explanation((), explanation.ineligible, verdicts, Signals()),
+        Explanation((), explanation.ineligible, verdicts, Signals(), explanation.reloads),
         made.selection.propensity,
     )
     facts = facts_of(made.request, content=content)

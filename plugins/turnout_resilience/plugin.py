@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from turnout.config import Config
 from turnout.events import Event
-from turnout.fleet import Deployment, Discovery, Fleet, Instance
+from turnout.fleet import Deployment, Discovery, Fleet, Instance, LoadOptions
 from turnout.markers import hookimpl
 from turnout.messages import JSONObject
 from turnout.types import Attempt, ExecutionMetrics, Lease, ModelRequest, ModelSelection, NextStep
 from turnout_resilience.breakers import Breakers, Outcome
 from turnout_resilience.concurrency import Concurrency
+from turnout_resilience.holding import narrowed_to
+from turnout_resilience.larger import Plan, not_enlarged
 from turnout_resilience.lookout import Lookout, narrowed
 from turnout_resilience.pump import Run
-from turnout_resilience.reload import Plan, Reloads
+from turnout_resilience.reload import Reloads
 from turnout_resilience.retry import Retries, is_retried, jitter
 from turnout_resilience.settings import ResilienceSettings
 from turnout_resilience.supervise import Supervisor
@@ -74,7 +76,7 @@ class Resilience:
     async def _look(self, offer: Discovery) -> Sequence[Deployment]:
         found = await offer.run()
         self.reloads.seen(found)
-        return narrowed(self.reloads.frozen(found), self._allowed)
+        return narrowed(self.reloads.offered(self.reloads.frozen(found)), self._allowed)
 
     def _allowed(self, deployment: Deployment, slots: int) -> int:
         allowed, key = slots, deployment.key
@@ -96,16 +98,24 @@ class Resilience:
     def place_request(
         self, request: ModelRequest, selection: ModelSelection, fleet: Fleet
     ) -> Generator[None, Place, Place]:
-        """Before a request goes where it has just failed: a random pause, or a load with a larger context."""
+        """First load what is to be loaded with a larger context; wait before what has just failed again."""
         work = yield
         self._fleet = fleet
-        again = not self._placing_again and is_retried(request, selection, fleet)
-        if work is None or self._router is None or not again:
+        if work is None or self._router is None or self._placing_again:
             return work
-        plan = self.reloads.plan(request, request.attempts, fleet) if self.settings.reload else None
+        again = is_retried(request, selection, fleet)
+        plan = self._plan(request, selection, fleet, again=again) if self.settings.reload else None
         if plan is not None:
             return self._reloaded(self._router, plan, work, request, selection)
-        return self._paused(work, jitter(request)) if self.settings.retries else work
+        return self._paused(work, jitter(request)) if again and self.settings.retries else work
+
+    def _plan(
+        self, request: ModelRequest, selection: ModelSelection, fleet: Fleet, *, again: bool
+    ) -> Plan | None:
+        """Return the reload that comes before *request* can run."""
+        if selection.explanation.reloads and self._supervisor is not None:
+            return self.reloads.asked(request, selection, fleet, self._supervisor.traffic.on)
+        return self.reloads.plan(request, request.attempts, fleet) if again else None
 
     async def _paused(self, work: Awaitable[Lease], seconds: float) -> Lease:
         try:
@@ -124,8 +134,11 @@ class Resilience:
         selection: ModelSelection,
     ) -> Lease:
         _put_back(work)
-        await self.reloads.carry_out(router, plan)
+        problem = await self.reloads.carry_out(router, plan)
+        if problem is not None:
+            raise not_enlarged(plan, problem)
         fleet = await router.fleet()
+        selection = narrowed_to(plan.key, selection, fleet)
         self._placing_again = True
         try:
             again = router.plugins.place_request(request, selection, fleet)
@@ -162,15 +175,17 @@ class Resilience:
         return self.retries.next_step(request, attempts, self._fleet, _now())
 
     @hookimpl(wrapper=True)
-    def load_model(self, deployment: Deployment) -> Generator[None, Load, Load]:
+    def load_model(self, deployment: Deployment, options: LoadOptions) -> Generator[None, Load, Load]:
         """Remember what turnout itself has loaded: that it may load again."""
         work = yield
-        return None if work is None else self._loading(deployment, work)
+        return None if work is None else self._loading(deployment, options, work)
 
-    async def _loading(self, deployment: Deployment, work: Awaitable[Instance]) -> Instance:
+    async def _loading(
+        self, deployment: Deployment, options: LoadOptions, work: Awaitable[Instance]
+    ) -> Instance:
         instance = await work
         if not deployment.resident:
-            self.reloads.loaded(deployment.key)
+            self.reloads.loaded(deployment.key, on_demand=options.on_demand)
         return instance
 
     # --- metrics ------------------------------------------------------------------------------------

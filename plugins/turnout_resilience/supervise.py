@@ -32,7 +32,10 @@ LEAST_BAD = "its circuit is not closed: it is the least bad there is, or this is
 
 
 class Supervisor:
-    """Wraps the runs of one router. ``kinds`` are the classes of all errors that it has met, by name."""
+    """Wraps the runs of one router, and counts them as ``traffic``.
+
+    ``kinds`` are the classes of all errors that it has met, by name.
+    """
 
     def __init__(
         self,
@@ -47,9 +50,9 @@ class Supervisor:
         self._breakers = breakers
         self._concurrency = concurrency
         self._loaded = loaded
-        self._traffic = Traffic()
+        self.traffic = Traffic()
         self._learned = Learned(settings)
-        self.hedging = Hedging(settings, self._learned, self._traffic)
+        self.hedging = Hedging(settings, self._learned, self.traffic)
         self.kinds: dict[str, Kind] = {}
 
     def run(
@@ -69,7 +72,7 @@ class Supervisor:
         """Count a run, and learn what only the error itself tells, and not its name."""
         key, began = deployment.key, _now()
         cold = not deployment.resident
-        with self._traffic.counted(key):
+        with self.traffic.counted(key):
             events = run()
             try:
                 async for event in events:
@@ -89,7 +92,7 @@ class Supervisor:
         self.kinds[type(error).__name__] = type(error)
         key, now = deployment.key, _now()
         if isinstance(error, ModelCrashedError):
-            self._concurrency.crashed(key, self._traffic.on(key), began, now)
+            self._concurrency.crashed(key, self.traffic.on(key), began, now)
         if self._settings.breakers and is_unreachable(error):
             outcome = Outcome(key, request.id, began, now, Verdict.UNREACHABLE, "it cannot be reached")
             self._breakers.learn(outcome)
