@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from turnout.errors import ContextOverflowError, Fault
 from turnout.fleet import Deployment, ModelInfo, ModelKind
@@ -45,6 +45,11 @@ class Needs:
     failed: frozenset[tuple[str, str]]
     failed_hosts: frozenset[str]
     overflowed: int
+
+    @property
+    def context(self) -> int:
+        """The tokens of context that it takes: more than what has overflowed."""
+        return max(self.tokens, self.overflowed + 1 if self.overflowed else 0)
 
 
 def needs_of(request: ModelRequest) -> Needs:
@@ -125,6 +130,22 @@ def eligible(
     return _without_failed(needs, able, ineligible), ineligible
 
 
+def if_enlarged(needs: Needs, deployments: Sequence[Deployment]) -> list[Deployment]:
+    """Return who could serve if it were loaded again with a larger context, and may be."""
+    least = needs.context
+    small = [d for d in deployments if d.loaded_context and d.loaded_context < least <= d.enlargeable]
+    return eligible(_of_any_length(needs), small)[0]
+
+
+def if_shorter(needs: Needs, deployments: Sequence[Deployment]) -> list[Deployment]:
+    """Return who could serve if the request needed less context."""
+    return eligible(_of_any_length(needs), [d for d in deployments if d.room < needs.tokens])[0]
+
+
+def _of_any_length(needs: Needs) -> Needs:
+    return evolve(needs, tokens=0, overflowed=0)
+
+
 def _prefer(
     all_: list[Deployment], better: list[Deployment], reason: str, ineligible: list[Ineligible]
 ) -> list[Deployment]:
@@ -188,4 +209,3 @@ def _too_long(tokens: int, deployment: Deployment, info: ModelInfo) -> str | Non
     if loaded is None and maximum is not None and tokens > maximum:
         return f"needs about {tokens} tokens, knows at most {maximum}"
     return None
-

@@ -93,6 +93,11 @@ class Deployment:
     """Slots of an instance that does not say how many it has."""
     loadable: bool = True
     """False where the host cannot load it on demand."""
+    enlargeable: int = 0
+    """Tokens of context that it may be loaded again with where a request needs more than is loaded; 0: none.
+
+    Said by the plugin that would do it, in a wrapper of ``discover_models``.
+    """
     loaded_context: int | None = field(init=False, repr=False)
     """The smallest context among the loaded instances, in tokens; None when unknown or not loaded."""
     room: float = field(init=False, repr=False)
@@ -265,10 +270,15 @@ class Discovery:
 
 @frozen
 class LoadOptions:
-    """How to load a model: ``context_length`` in tokens; ``ttl`` in idle seconds, where the host can."""
+    """How to load a model: ``context_length`` in tokens; ``ttl`` in idle seconds, where the host can.
+
+    ``on_demand``: requests need it, and nobody has asked for the load itself. So it is nobody's, and whoever
+    plans what is loaded where may unload it again.
+    """
 
     context_length: int | None = None
     ttl: int | None = None
+    on_demand: bool = False
 
 
 def by_model(deployments: Iterable[Deployment]) -> dict[str, tuple[Deployment, ...]]:

@@ -6,18 +6,12 @@ from attrs import evolve, frozen
 
 from turnout import eligibility
 from turnout.config import Config
-from turnout.errors import (
-    AuthenticationError,
-    LLMConnectionError,
-    LLMError,
-    ModelNotFoundError,
-    NoSuitableModelError,
-    StrategyChainError,
-)
+from turnout.errors import LLMError, ModelNotFoundError, NoSuitableModelError, StrategyChainError
 from turnout.fleet import Candidate, Deployment, Fleet, by_model
 from turnout.names import matches, near
+from turnout.nobody import no_candidate, too_long
 from turnout.plugins import Plugins
-from turnout.types import Explanation, Ineligible, ModelRequest, ModelSelection, Signals, Verdict
+from turnout.types import Explanation, Ineligible, ModelRequest, ModelSelection, Reload, Signals, Verdict
 
 NOTHING = Signals()
 
@@ -91,12 +85,17 @@ def decide(plugins: Plugins, request: ModelRequest, fleet: Fleet, config: Config
     # A pin narrows the choice to itself, so that no strategy can replace it.
     narrow = pinned is not None and not request.allow_fallback
     considered = fleet.models[pinned] if narrow and pinned else fleet.deployments
-    deployments, ineligible = eligibility.eligible(eligibility.needs_of(request), considered)
+    needs = eligibility.needs_of(request)
+    deployments, ineligible = eligibility.eligible(needs, considered)
     deployments, notes = _without_vetoed(plugins, request, deployments, ineligible)
-    explanation = Explanation(ineligible=tuple(ineligible), signals=request.signals, notes=notes)
+    reloads: tuple[Reload, ...] = ()
+    if not deployments or all(deployment.host.last_resort for deployment in deployments):
+        deployments, reloads, more = _enlarged(plugins, request, considered, deployments, ineligible)
+        notes = (*notes, *more)
+    explanation = Explanation((), tuple(ineligible), signals=request.signals, notes=notes, reloads=reloads)
     if not deployments:
-        nobody = _no_candidate(request, fleet, ineligible, pinned if narrow else None)
-        return Decision(request, explanation, error=nobody)
+        nobody = no_candidate(request, fleet, ineligible, pinned if narrow else None)
+        return Decision(request, explanation, error=too_long(needs, considered, nobody))
     if pinned is not None and pinned != request.explicit_model:
         request = evolve(request, explicit_model=pinned)
     if len(deployments) == len(fleet.deployments):
@@ -130,6 +129,33 @@ def repeat(
     )
 
 
+def _enlarged(
+    plugins: Plugins,
+    request: ModelRequest,
+    considered: Sequence[Deployment],
+    able: list[Deployment],
+    ineligible: list[Ineligible],
+) -> tuple[list[Deployment], tuple[Reload, ...], tuple[str, ...]]:
+    """Return who may serve after a load with a larger context, else *able*, and what is noted of it.
+
+    *ineligible* follows. This comes before a last resort, and after everybody else.
+    """
+    needs = eligibility.needs_of(request)
+    small = eligibility.if_enlarged(needs, considered)
+    if not small or (able and small[0].host.last_resort):
+        return able, (), ()
+    vetoed: list[Ineligible] = []
+    found, notes = _without_vetoed(plugins, request, small, vetoed)
+    keys = {deployment.key for deployment in small}
+    ineligible[:] = [*(entry for entry in ineligible if (entry.host, entry.model) not in keys), *vetoed]
+    if not found:
+        return able, (), ()
+    reason = "a last resort, and another host can serve with a larger context"
+    ineligible.extend(Ineligible(d.model, d.host.name, reason) for d in able)
+    reloads = (Reload(d.model, d.host.name, needs.context, d.loaded_context or 0) for d in found)
+    return found, tuple(reloads), notes
+
+
 def _without_vetoed(
     plugins: Plugins, request: ModelRequest, deployments: list[Deployment], ineligible: list[Ineligible]
 ) -> tuple[list[Deployment], tuple[str, ...]]:
@@ -158,37 +184,6 @@ def _pin(request: ModelRequest, fleet: Fleet, config: Config) -> str | None:
     close = near(asked, [*known, *config.selection.aliases])
     reason = f"not found ({', '.join(fleet.silent)} did not answer)" if fleet.silent else ""
     raise ModelNotFoundError(asked, known, near=close, reason=reason)
-
-
-def _nobody(fleet: Fleet) -> LLMError:
-    """Say that no host has a model, with what each of them answered; a token is what is missing, if it is."""
-    errors = [report.error for report in fleet.hosts]
-    refused = next((error for error in errors if isinstance(error, AuthenticationError)), None)
-    if refused is not None and len(errors) == 1:
-        return AuthenticationError(refused.message, refused, host=refused.host, advice=refused.advice)
-    answers = "; ".join(f"{report.host.url}: {report.error or 'has no models'}" for report in fleet.hosts)
-    return LLMConnectionError(
-        f"No host offers a model. {answers or 'No host is configured'}",
-        advice=(
-            "Start LM Studio's server (`lms server start`), name your servers in turnout.toml, "
-            "or `pip install 'turnout[embedded]'` for a small model that runs here."
-        ),
-    )
-
-
-def _no_candidate(
-    request: ModelRequest, fleet: Fleet, ineligible: list[Ineligible], pinned: str | None
-) -> LLMError:
-    """Say why nobody may answer: the last failure, if there was one, else the reasons."""
-    if request.attempts and request.attempts[-1].error is not None:
-        return request.attempts[-1].error
-    if not fleet.deployments:
-        return _nobody(fleet)
-    if pinned is not None:
-        reasons = "; ".join(f"{entry.host}: {entry.reason}" for entry in ineligible)
-        return NoSuitableModelError(f"{pinned} cannot take this request ({reasons})", list(fleet.models))
-    left_out = [str(entry) for entry in ineligible]
-    return StrategyChainError([], ineligible=left_out, advice="`turnout route --explain` shows everybody.")
 
 
 def _ask(
@@ -244,4 +239,6 @@ def _explained(
     so_far: Explanation, names: Iterable[str], verdicts: Iterable[Verdict], notes: tuple[str, ...] = ()
 ) -> Explanation:
     notes = (*so_far.notes, *notes)
-    return Explanation(tuple(names), so_far.ineligible, tuple(verdicts), so_far.signals, notes)
+    return Explanation(
+        tuple(names), so_far.ineligible, tuple(verdicts), so_far.signals, notes, so_far.reloads
+    )

@@ -213,10 +213,32 @@ class Ineligible:
 
 
 @frozen
+class Reload:
+    """A deployment that has to be loaded again before it can serve, with ``context`` tokens at the least.
+
+    ``loaded`` are too few.
+    """
+
+    model: str
+    host: str
+    context: int
+    loaded: int
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.host}: {self.reason}"
+
+    @property
+    def reason(self) -> str:
+        """Say why, as a person reads it."""
+        return f"the request needs about {self.context} tokens, and {self.loaded} are loaded"
+
+
+@frozen
 class Explanation:
     """A whole decision: who could be chosen, who could not and why, and what each strategy said.
 
     ``notes`` are sentences on the whole of it, for its reader: from vetoes and from the chosen strategy.
+    ``reloads``: candidates that would be loaded again first, because nobody has enough context as it is.
     """
 
     candidates: tuple[str, ...] = ()
@@ -224,6 +246,7 @@ class Explanation:
     verdicts: tuple[Verdict, ...] = ()
     signals: Signals = Signals()
     notes: tuple[str, ...] = field(default=(), converter=_strings)
+    reloads: tuple[Reload, ...] = ()
 
 
 @frozen

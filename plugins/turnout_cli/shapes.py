@@ -18,6 +18,7 @@ from turnout import (
     ModelInfo,
     ModelSelection,
     Quality,
+    Reload,
     Reply,
     Signals,
     Timings,
@@ -104,6 +105,7 @@ def _explanation(explanation: Explanation) -> JSONObject:
     return {
         "candidates": list(explanation.candidates),
         "ineligible": [_ineligible(one) for one in explanation.ineligible],
+        "reloads": [_reload(one) for one in explanation.reloads],
         "verdicts": [_verdict(one) for one in explanation.verdicts],
         "signals": _signals(explanation.signals),
         "notes": list(explanation.notes),
@@ -112,6 +114,10 @@ def _explanation(explanation: Explanation) -> JSONObject:
 
 def _ineligible(one: Ineligible) -> JSONObject:
     return {"model": one.model, "host": one.host, "reason": one.reason}
+
+
+def _reload(one: Reload) -> JSONObject:
+    return {"model": one.model, "host": one.host, "context": one.context, "loaded": one.loaded}
 
 
 def _verdict(one: Verdict) -> JSONObject:
@@ -143,6 +149,7 @@ def decision_shape(decision: Decision) -> JSONObject:
         "candidates": [_candidate(one, decision.request.signals) for one in decision.candidates],
         "verdicts": [_verdict(one) for one in decision.explanation.verdicts],
         "ineligible": [_ineligible(one) for one in decision.explanation.ineligible],
+        "reloads": [_reload(one) for one in decision.explanation.reloads],
         "notes": list(decision.explanation.notes),
         "error": None if decision.error is None else error_shape(decision.error),
     }

@@ -47,6 +47,10 @@ def _decision(entry: Entry, out: Output, which: str) -> None:
     if chosen.explanation.verdicts:
         rows = [(one.strategy, one.outcome, one.detail) for one in chosen.explanation.verdicts]
         out.table(("STRATEGY", "SAID", "WHY"), harmless_rows(rows), title="\nStrategies, in the order asked")
+    if chosen.explanation.reloads:
+        small = [(one.model, one.host, one.reason) for one in chosen.explanation.reloads]
+        title = "\nLoaded again first, with a larger context"
+        out.table(("MODEL", "HOST", "REASON"), harmless_rows(small), title=title)
     if chosen.explanation.ineligible:
         left_out = [(one.model, one.host, one.reason) for one in chosen.explanation.ineligible]
         out.table(("MODEL", "HOST", "REASON"), harmless_rows(left_out), title="\nLeft out")

@@ -79,7 +79,9 @@ def logged(made: Made, *, content: bool) -> LoggedDecision:
         made.selection.ranking,
         made.selection.estimated_duration,
         made.selection.strategy_used,
-        Explanation((), explanation.ineligible, verdicts, Signals(), explanation.notes),
+        Explanation(
+            (), explanation.ineligible, verdicts, Signals(), explanation.notes, explanation.reloads
+        ),
         made.selection.propensity,
     )
     facts = facts_of(made.request, content=content)

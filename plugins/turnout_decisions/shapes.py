@@ -7,7 +7,7 @@ from attrs import asdict
 
 from turnout.fleet import Candidate, Deployment
 from turnout.messages import JSON, JSONObject
-from turnout.types import ExecutionMetrics, Feedback, Ineligible, Verdict
+from turnout.types import ExecutionMetrics, Feedback, Ineligible, Reload, Verdict
 from turnout_decisions.codec import converter
 from turnout_decisions.explain import quality, tried_after
 from turnout_decisions.facts import RequestFacts
@@ -49,6 +49,7 @@ def _entry(entry: Entry, following: LoggedDecision | None) -> JSONObject:
         "candidates": _list(_candidate(decision, one) for one in decision.candidates),
         "verdicts": _list(_plain(one) for one in chosen.explanation.verdicts),
         "ineligible": _list(_plain(one) for one in chosen.explanation.ineligible),
+        "reloads": _list(_plain(one) for one in chosen.explanation.reloads),
         "notes": list(chosen.explanation.notes),
         "outcomes": _list(_outcome(one) for one in entry.outcomes),
         "tried": _list(_tried(one) for one in tried),
@@ -56,7 +57,7 @@ def _entry(entry: Entry, following: LoggedDecision | None) -> JSONObject:
     }
 
 
-def _plain(value: Verdict | Ineligible) -> JSON:
+def _plain(value: Verdict | Ineligible | Reload) -> JSON:
     return cast(JSON, asdict(value))
 
 

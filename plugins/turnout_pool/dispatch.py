@@ -80,6 +80,12 @@ class Dispatcher:
         now = asyncio.get_running_loop().time()
         return found is not None and found[0].loaded(deployment.model, now, instance)
 
+    def claim(self, deployment: Deployment, instance: Instance) -> None:
+        """Learn that a plugin has loaded *instance* because requests need it: it is ours to unload."""
+        _, line = self.yard.line(deployment)
+        if line.load is None:
+            line.claim(asyncio.get_running_loop().time(), instance)
+
     def crashed(self, host: str, model: str) -> None:
         """Learn that a model crashed: whoever is next would load it."""
         schedule = self.schedules.get(host)

@@ -71,9 +71,9 @@ class Line:
     ``queued`` requests wait that are expected to be served here; ``prompt`` and ``output`` are the tokens
     that they and those in flight need, and ``pace`` is how much longer requests take than predicted.
     ``known_at`` is when a load of ours last showed whether it is resident; older snapshots know less.
-    ``since`` is when its load ended, ``used`` when an answer did. ``ours`` is the instance that we loaded
-    explicitly. ``longest_load`` is the longest that was measured; ``suspected`` means that it may be resident
-    still, and counts as gone until somebody has looked.
+    ``since`` is when its load ended, ``used`` when an answer did. ``ours`` is the instance that was loaded
+    explicitly, by us or by another plugin on demand. ``longest_load`` is the longest that was measured;
+    ``suspected`` means that it may be resident still, and counts as gone until somebody has looked.
     """
 
     slots: Slots
@@ -134,6 +134,11 @@ class Line:
             self.load, self.since = None, now
         if not self.resident:
             self._become((instance,), now)
+
+    def claim(self, now: float, instance: Instance) -> None:
+        """Learn that *instance* was loaded because requests need it: it is ours to unload."""
+        self._become((instance,), now)
+        self.ours = instance.id
 
     def doubt(self, now: float) -> None:
         """Learn that it may have gone: it crashed, or another model was loaded on its host."""

@@ -105,7 +105,7 @@ class ExplicitLoads:
             raise
 
     async def _load(self, line: Line) -> Instance:
-        work = self._router.plugins.load_model(line.slots.deployment, LoadOptions())
+        work = self._router.plugins.load_model(line.slots.deployment, LoadOptions(on_demand=True))
         if work is None:
             message = f"{line.slots.deployment.host.backend} hosts cannot load models on demand"
             raise ModelLoadError(message, **where(line))

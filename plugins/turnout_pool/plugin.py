@@ -1,18 +1,28 @@
 """The pool's hooks: one way to each host, and a slot for each request."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Mapping,
+    Sequence,
+)
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
 from turnout.events import Event
-from turnout.fleet import Deployment, Fleet, Host
+from turnout.fleet import Deployment, Fleet, Host, Instance, LoadOptions
 from turnout.markers import hookimpl
 from turnout.messages import JSONObject
 from turnout.types import ExecutionMetrics, Lease, ModelRequest, ModelSelection
 from turnout_pool.dispatch import Dispatcher, Estimates
 from turnout_pool.line import Line
 from turnout_pool.loader import ExplicitLoads
+from turnout_pool.room import without_room
 from turnout_pool.schedule import Schedule
 from turnout_pool.settings import PoolSettings
 from turnout_pool.silence import CRASHED, UNTOLD, LoadSigns
@@ -25,6 +35,7 @@ if TYPE_CHECKING:
     from turnout.router import Router
 
 Run: TypeAlias = Callable[[], AsyncIterator[Event]]
+Loading: TypeAlias = Awaitable[Instance] | None
 
 
 class Pool:
@@ -77,6 +88,26 @@ class Pool:
         self._dispatcher.estimates = known
         busy = self._dispatcher.busy_estimates(request, deployments, known)
         return {**known, **busy} if busy else estimates
+
+    @hookimpl
+    def veto_deployments(
+        self, request: ModelRequest, deployments: Sequence[Deployment]
+    ) -> Mapping[Deployment, str] | None:
+        """Leave out what would need more memory than is set, once it is loaded with a larger context."""
+        if not self.settings.memory:
+            return None
+        return without_room(self._dispatcher.yard, request, deployments)
+
+    @hookimpl(wrapper=True)
+    def load_model(self, deployment: Deployment, options: LoadOptions) -> Generator[None, Loading, Loading]:
+        """Remember what requests need and nobody has asked to be loaded: that is ours to unload."""
+        work = yield
+        return work if work is None or not options.on_demand else self._loading(deployment, work)
+
+    async def _loading(self, deployment: Deployment, work: Awaitable[Instance]) -> Instance:
+        instance = await work
+        self._dispatcher.claim(deployment, instance)
+        return instance
 
     @hookimpl
     def record_execution(self, metrics: ExecutionMetrics) -> None:

@@ -214,8 +214,11 @@ class Yard:
     def _begin(self, move: Move, now: float) -> bool:
         schedule = self.schedules[move.host]
         line = schedule.lines[move.model]
-        if schedule.loading is Loading.MANAGED and self.loader is not None:
-            self.loader(schedule, line, [schedule.lines[model] for model in move.evicts])
+        evicted = [schedule.lines[model] for model in move.evicts]
+        # The server lets what was loaded explicitly stay: what is ours of that, we unload ourselves.
+        explicit = schedule.loading is Loading.MANAGED or any(one.ours for one in evicted)
+        if explicit and self.loader is not None:
+            self.loader(schedule, line, evicted)
             return True
         queue = self.queues[move.model]
         waiter = queue.first(move.host)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from turnout.config import Config
 from turnout.events import Event
-from turnout.fleet import Deployment, Discovery, Fleet, Instance
+from turnout.fleet import Deployment, Discovery, Fleet, Instance, LoadOptions
 from turnout.markers import hookimpl
 from turnout.messages import JSONObject
 from turnout.types import (
@@ -23,9 +23,11 @@ from turnout.types import (
 )
 from turnout_resilience.breakers import Breakers, Outcome
 from turnout_resilience.concurrency import Concurrency
+from turnout_resilience.holding import narrowed_to
+from turnout_resilience.larger import Plan, not_enlarged
 from turnout_resilience.lookout import Lookout, narrowed
 from turnout_resilience.pump import Run
-from turnout_resilience.reload import Plan, Reloads
+from turnout_resilience.reload import Reloads
 from turnout_resilience.retry import Retries, is_retried, pause
 from turnout_resilience.settings import ResilienceSettings
 from turnout_resilience.supervise import Supervisor
@@ -83,7 +85,7 @@ class Resilience:
     async def _look(self, offer: Discovery) -> Sequence[Deployment]:
         found = await offer.run()
         self.reloads.seen(found)
-        return narrowed(self.reloads.frozen(found), self._allowed)
+        return narrowed(self.reloads.offered(self.reloads.frozen(found)), self._allowed)
 
     def _allowed(self, deployment: Deployment, slots: int) -> int:
         allowed, key = slots, deployment.key
@@ -105,14 +107,20 @@ class Resilience:
     def place_request(
         self, request: ModelRequest, selection: ModelSelection, fleet: Fleet
     ) -> Generator[None, Place, Place]:
-        """Before a request goes where it has just failed for want of context: a load with a larger one."""
+        """Before a request goes where there is too little context: a load with a larger one."""
         work = yield
         self._fleet = fleet
-        again = self.settings.reload and not self._placing_again and is_retried(request, selection, fleet)
-        if work is None or self._router is None or not again:
+        if work is None or self._router is None or self._placing_again or not self.settings.reload:
             return work
-        plan = self.reloads.plan(request, request.attempts, fleet)
+        plan = self._plan(request, selection, fleet)
         return work if plan is None else self._reloaded(self._router, plan, work, request, selection)
+
+    def _plan(self, request: ModelRequest, selection: ModelSelection, fleet: Fleet) -> Plan | None:
+        """Return the reload that comes before *request* can run."""
+        if selection.explanation.reloads and self._supervisor is not None:
+            return self.reloads.asked(request, selection, fleet, self._supervisor.traffic.on)
+        again = is_retried(request, selection, fleet)
+        return self.reloads.plan(request, request.attempts, fleet) if again else None
 
     async def _reloaded(
         self,
@@ -123,8 +131,11 @@ class Resilience:
         selection: ModelSelection,
     ) -> Lease:
         _put_back(work)
-        await self.reloads.carry_out(router, plan)
+        problem = await self.reloads.carry_out(router, plan)
+        if problem is not None:
+            raise not_enlarged(plan, problem)
         fleet = await router.fleet()
+        selection = narrowed_to(plan.key, selection, fleet)
         self._placing_again = True
         try:
             again = router.plugins.place_request(request, selection, fleet)
@@ -164,15 +175,17 @@ class Resilience:
         return After(step, pause(request, attempts, self._router.config.router.backoff))
 
     @hookimpl(wrapper=True)
-    def load_model(self, deployment: Deployment) -> Generator[None, Load, Load]:
+    def load_model(self, deployment: Deployment, options: LoadOptions) -> Generator[None, Load, Load]:
         """Remember what turnout itself has loaded: that it may load again."""
         work = yield
-        return None if work is None else self._loading(deployment, work)
+        return None if work is None else self._loading(deployment, options, work)
 
-    async def _loading(self, deployment: Deployment, work: Awaitable[Instance]) -> Instance:
+    async def _loading(
+        self, deployment: Deployment, options: LoadOptions, work: Awaitable[Instance]
+    ) -> Instance:
         instance = await work
         if not deployment.resident:
-            self.reloads.loaded(deployment.key)
+            self.reloads.loaded(deployment.key, on_demand=options.on_demand)
         return instance
 
     # --- metrics ------------------------------------------------------------------------------------

@@ -2,33 +2,42 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 from loguru import logger
 
-from turnout import eligibility
-from turnout.errors import ContextOverflowError, Fault, LLMError, ModelNotFoundError
+from turnout.errors import ContextOverflowError, Fault, LLMError
 from turnout.fleet import Deployment, Fleet, Instance, LoadOptions
-from turnout.types import Attempt, Explanation, Ineligible, ModelRequest, ModelSelection
+from turnout.types import Attempt, ModelRequest, ModelSelection
+from turnout_resilience.holding import Holder
+from turnout_resilience.larger import Plan, counted_on, larger, needed, next_smaller, others
 from turnout_resilience.settings import ResilienceSettings
 from turnout_resilience.traffic import Key
 
 if TYPE_CHECKING:
     from turnout.router import Router
 
-ROOM = 1.1
-"""Our count of tokens is an estimate: this much more is asked for."""
+REFUSED_SECONDS = 600.0
+"""For so long a context that did not load is not tried again."""
 
 
 @frozen
-class Plan:
-    """To load the model on ``key`` with a context of so many tokens."""
+class Running:
+    """A reload under way, to that context; its result is what went wrong."""
 
-    key: Key
     context: int
+    task: "asyncio.Task[LLMError | None]"
+
+
+@frozen
+class Refused:
+    """The largest context that may still load, until that time."""
+
+    most: int
+    until: float
 
 
 class Reloads:
@@ -36,20 +45,47 @@ class Reloads:
 
     def __init__(self, settings: ResilienceSettings) -> None:
         self._settings = settings
-        self._ours: set[Key] = set()
-        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._ours: dict[Key, bool] = {}
+        self._running: dict[Key, Running] = {}
         self._frozen: dict[Key, tuple[Instance, ...]] = {}
         self._waiting: Counter[Key] = Counter()
+        self._refused: dict[Key, Refused] = {}
         self.done = 0
 
-    def loaded(self, key: Key) -> None:
-        """Learn that a request or a load of ours has loaded a model."""
-        self._ours.add(key)
+    # --- whose it is ----------------------------------------------------------------------------------
+
+    def loaded(self, key: Key, *, on_demand: bool = True) -> None:
+        """Learn that turnout has loaded a model; *on_demand*: because of a request."""
+        self._ours[key] = on_demand
 
     def seen(self, deployments: Iterable[Deployment]) -> None:
         """Go by a listing: what is not loaded any more may be loaded by somebody else the next time."""
         if self._ours:
-            self._ours -= {d.key for d in deployments if not d.resident and d.key not in self._running}
+            for deployment in deployments:
+                if not deployment.resident and deployment.key not in self._running:
+                    self._ours.pop(deployment.key, None)
+
+    def offered(self, deployments: Sequence[Deployment]) -> Sequence[Deployment]:
+        """Return *deployments* with what may be loaded again marked as that.
+
+        Not where there are copies: of these one may have the larger context already.
+        """
+        if not self._settings.reload:
+            return deployments
+        found = ((d, self._most(d) if len(d.instances) == 1 else 0) for d in deployments)
+        return [evolve(d, enlargeable=most) if most else d for d, most in found]
+
+    def _most(self, deployment: Deployment) -> int:
+        """Return the context that it may be loaded again with; 0 where it may not, or has it already."""
+        maximum, loaded = deployment.info.context_length, deployment.loaded_context
+        known = self._settings.reload_larger or deployment.key in self._ours
+        if not known or not deployment.loadable or maximum is None or loaded is None:
+            return 0
+        refused = self._refused.get(deployment.key)
+        most = min(maximum, refused.most) if refused is not None and _now() < refused.until else maximum
+        return most if most > loaded else 0
+
+    # --- when -----------------------------------------------------------------------------------------
 
     def plan(self, request: ModelRequest, attempts: Sequence[Attempt], fleet: Fleet) -> Plan | None:
         """Return the reload that is the only way left for *request* after its *attempts*, if there is one."""
@@ -58,47 +94,79 @@ class Reloads:
             return None
         here = [a for a in attempts if (a.host, a.model) == (last.host, last.model)]
         deployment = fleet.find(last.host, last.model)
-        if len(here) > 1 or deployment is None or not self._may(deployment):
+        if len(here) > 1 or deployment is None or others(request, attempts, fleet):
             return None
-        context = larger(deployment, _needed(request, last.error, deployment.loaded_context))
-        if context is None or _others(request, attempts, fleet):
-            return None
-        return Plan(deployment.key, context)
+        # More than there is, whatever the numbers say.
+        return self._plan(deployment, max(needed(request, [last]), deployment.loaded_context or 0) + 1)
 
-    def _may(self, deployment: Deployment) -> bool:
-        known = self._settings.reload_larger or deployment.key in self._ours
-        return known and deployment.resident and deployment.loadable
+    def asked(
+        self,
+        request: ModelRequest,
+        selection: ModelSelection,
+        fleet: Fleet,
+        running: Callable[[Key], int],
+    ) -> Plan | None:
+        """Return the reload that *selection* counts on: of several, where the fewest are *running*."""
+        found = (fleet.find(*key) for key in counted_on(selection))
+        tokens = needed(request, request.attempts)
+        # The count is an estimate: what may just fit is tried with all there is.
+        plans = [self._plan(d, min(tokens, self._most(d))) for d in found if d is not None]
+        return min((plan for plan in plans if plan), key=lambda plan: running(plan.key), default=None)
 
-    async def carry_out(self, router: "Router", plan: Plan) -> None:
-        """Do it, or wait for whoever does. What goes wrong is logged: the next attempt shows it."""
-        task = self._running.get(plan.key)
-        if task is None:
-            task = self._running[plan.key] = asyncio.create_task(self._reload(router, plan))
-            task.add_done_callback(lambda _: self._running.pop(plan.key, None))
+    def _plan(self, deployment: Deployment, tokens: int) -> Plan | None:
+        context = larger(deployment.loaded_context or 0, tokens, self._most(deployment))
+        return None if context is None else Plan(deployment.key, context)
+
+    # --- how ------------------------------------------------------------------------------------------
+
+    async def carry_out(self, router: "Router", plan: Plan) -> LLMError | None:
+        """Do it, or wait for whoever does. Returns, and logs, what goes wrong."""
+        while (running := self._running.get(plan.key)) is not None and running.context < plan.context:
+            await asyncio.wait([running.task])
+        if running is None:
+            running = Running(plan.context, asyncio.create_task(self._reload(router, plan)))
+            running.task.add_done_callback(lambda _: self._running.pop(plan.key, None))
+            self._running[plan.key] = running
         self._waiting[plan.key] += 1
         try:
-            await asyncio.shield(task)
+            return await asyncio.shield(running.task)
         finally:
             self._waiting[plan.key] -= 1
             # Nobody waits any more; but a model that is unloaded already is not left so.
             if not self._waiting[plan.key] and plan.key not in self._frozen:
-                task.cancel()
+                running.task.cancel()
 
-    async def _reload(self, router: "Router", plan: Plan) -> None:
+    async def _reload(self, router: "Router", plan: Plan) -> LLMError | None:
         try:
             with ExitStack() as slots:
                 holder = await Holder.of(router, plan.key)
+                if (holder.deployment.loaded_context or 0) >= plan.context:
+                    return None  # somebody was faster
                 await holder.drain(router, slots)
                 try:
                     self._frozen[plan.key] = holder.deployment.instances
-                    await _load(router, plan)
+                    await self._load(router, plan, holder.deployment.loaded_context)
                 finally:
                     del self._frozen[plan.key]
                     await holder.show(router)
-            self._ours.add(plan.key)
             self.done += 1
         except LLMError as error:
             logger.warning("no reload with a context of {}: {}", plan.context, error)
+            return error
+        return None
+
+    async def _load(self, router: "Router", plan: Plan, before: int | None) -> None:
+        """Load with the larger context; where that fails, as it was *before*."""
+        host, model = plan.key
+        options = LoadOptions(plan.context, on_demand=self._ours.get(plan.key, False))
+        await router.unload(model, host=host)
+        try:
+            await router.load(model, host=host, options=options)
+        except LLMError:
+            self._refused[plan.key] = Refused(next_smaller(plan.context), _now() + REFUSED_SECONDS)
+            with suppress(LLMError):
+                await router.load(model, host=host, options=evolve(options, context_length=before))
+            raise
 
     def frozen(self, deployments: Sequence[Deployment]) -> Sequence[Deployment]:
         """Return *deployments* with those that are being reloaded as they were before.
@@ -114,84 +182,12 @@ class Reloads:
 
     async def close(self) -> None:
         """Give up what is under way."""
-        running = list(self._running.values())
+        running = [one.task for one in self._running.values()]
         for task in running:
             task.cancel()
         if running:
             await asyncio.wait(running)
 
 
-def larger(deployment: Deployment, needed: int) -> int | None:
-    """Return the context to load with: the next power of two, up to the maximum; None where none does."""
-    maximum, loaded = deployment.info.context_length, deployment.loaded_context
-    if maximum is None or loaded is None or needed > maximum:
-        return None
-    context = min(1 << (int(needed * ROOM) - 1).bit_length(), maximum)
-    return context if context > loaded else None
-
-
-def _needed(request: ModelRequest, error: ContextOverflowError, loaded: int | None) -> int:
-    """Return the tokens that it takes: more than there are, whatever the numbers say."""
-    prompt = error.prompt_tokens or request.signals.prompt_tokens or eligibility.estimate_tokens(request)
-    output = request.max_tokens or request.signals.output_tokens or 0
-    return max(prompt + output, loaded or 0) + 1
-
-
-def _others(request: ModelRequest, attempts: Sequence[Attempt], fleet: Fleet) -> list[Deployment]:
-    """Return who else could serve: the core knows whose context is too small as well."""
-    pinned = request.explicit_model is not None and not request.allow_fallback
-    considered = fleet.models.get(attempts[-1].model, ()) if pinned else fleet.deployments
-    needs = eligibility.needs_of(evolve(request, attempts=tuple(attempts)))
-    able, _ = eligibility.eligible(needs, considered)
-    return able
-
-
-async def _load(router: "Router", plan: Plan) -> None:
-    host, model = plan.key
-    await router.unload(model, host=host)
-    await router.load(model, host=host, options=LoadOptions(context_length=plan.context))
-
-
-@frozen
-class Holder:
-    """Asks for slots of one deployment, to keep everybody else out of it."""
-
-    deployment: Deployment
-    request: ModelRequest
-    selection: ModelSelection
-
-    @classmethod
-    async def of(cls, router: "Router", key: Key) -> Self:
-        """Return the holder for a deployment; raises ``ModelNotFoundError`` when it is gone."""
-        host, model = key
-        fleet = await router.fleet()
-        deployment = fleet.find(host, model)
-        if deployment is None:
-            raise ModelNotFoundError(model, list(fleet.models), host=host, reason="is gone")
-        # Of ordinary length: whoever learns from how long a slot was held must not learn of an endless token.
-        request = ModelRequest(explicit_model=model, hosts=frozenset({host}), client="reload")
-        others = (d.host.name for d in fleet.models[model] if d is not deployment)
-        left_out = tuple(Ineligible(model, other, "not to be reloaded") for other in others)
-        return cls(
-            deployment, request, ModelSelection(model, "reload", explanation=Explanation((), left_out))
-        )
-
-    async def drain(self, router: "Router", slots: ExitStack) -> None:
-        """Take every slot, one after the other: then nothing generates there, and nothing starts."""
-        fleet = await router.fleet()
-        for _ in range(self.deployment.slots):
-            work = router.plugins.place_request(self.request, self.selection, fleet)
-            if work is not None:
-                slots.enter_context(await work)
-
-    async def show(self, router: "Router") -> None:
-        """Let whoever places requests see how the deployment is now, before the slots are free again."""
-        router.forget_fleet()
-        fleet = await router.fleet()
-        if fleet.find(*self.deployment.key) is None:
-            return
-        work = router.plugins.place_request(self.request, self.selection, fleet)
-        if work is not None:
-            with suppress(LLMError, TimeoutError):
-                async with asyncio.timeout(0):
-                    (await work).release()
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -32,7 +32,10 @@ LEAST_BAD = "its circuit is not closed: it is the least bad there is, or this is
 
 
 class Supervisor:
-    """Wraps the runs of one router. ``kinds`` are the classes of all errors that it has met, by name."""
+    """Wraps the runs of one router, and counts them as ``traffic``.
+
+    ``kinds`` are the classes of all errors that it has met, by name.
+    """
 
     def __init__(
         self,
@@ -47,9 +50,9 @@ class Supervisor:
         self._breakers = breakers
         self._concurrency = concurrency
         self._loaded = loaded
-        self._traffic = Traffic()
+        self.traffic = Traffic()
         self._learned = Learned(settings)
-        self.hedging = Hedging(settings, self._learned, self._traffic)
+        self.hedging = Hedging(settings, self._learned, self.traffic)
         self.kinds: dict[str, Kind] = {}
 
     def run(
@@ -75,7 +78,7 @@ class Supervisor:
 
     def _observe(self, request: ModelRequest, deployment: Deployment) -> Observed:
         met = partial(self._met, request)
-        return Observed(deployment, self._traffic, self._concurrency, self._loaded, met)
+        return Observed(deployment, self.traffic, self._concurrency, self._loaded, met)
 
     async def _observed(
         self, run: Run, request: ModelRequest, deployment: Deployment
@@ -94,7 +97,7 @@ class Supervisor:
         self.kinds[type(error).__name__] = type(error)
         key, now = observed.key, _now()
         if isinstance(error, ModelCrashedError):
-            self._concurrency.crashed(key, self._traffic.on(key), observed.began, now)
+            self._concurrency.crashed(key, self.traffic.on(key), observed.began, now)
         if self._settings.breakers and is_unreachable(error):
             reason = "it cannot be reached"
             self._breakers.learn(Outcome(key, request.id, observed.began, now, Verdict.UNREACHABLE, reason))

@@ -11,6 +11,7 @@ from turnout import (
     JSON,
     Config,
     ConfigError,
+    ContextOverflowError,
     DeadlineExceededError,
     Deployment,
     Discovery,
@@ -22,7 +23,6 @@ from turnout import (
     ModelCapability,
     ModelNotFoundError,
     ModelRequest,
-    NoSuitableModelError,
     PluginError,
     Router,
     StrategyChainError,
@@ -115,8 +115,8 @@ async def test_a_route_sends_nothing() -> None:
     [
         ([], ModelRequest("hi"), LLMConnectionError),
         ([a_deployment()], ModelRequest("hi", explicit_model="n"), ModelNotFoundError),
-        ([a_deployment()], ModelRequest("x" * 90_000, explicit_model="m"), NoSuitableModelError),
-        ([a_deployment()], ModelRequest("x" * 90_000), StrategyChainError),
+        ([a_deployment()], ModelRequest("x" * 90_000, explicit_model="m"), ContextOverflowError),
+        ([a_deployment()], ModelRequest("x" * 90_000), ContextOverflowError),
     ],
 )
 async def test_a_route_to_nobody_is_an_error(

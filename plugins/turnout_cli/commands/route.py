@@ -86,6 +86,9 @@ def show_explanation(explanation: Explanation, out: Output) -> None:
     if explanation.verdicts:
         rows = [(one.strategy, one.outcome, one.detail) for one in explanation.verdicts]
         out.table(("STRATEGY", "SAID", "WHY"), rows, title="\nStrategies, in the order asked")
+    if explanation.reloads:
+        small = [(one.model, one.host, one.reason) for one in explanation.reloads]
+        out.table(("MODEL", "HOST", "REASON"), small, title="\nLoaded again first, with a larger context")
     if explanation.ineligible:
         left_out = [(one.model, one.host, one.reason) for one in explanation.ineligible]
         out.table(("MODEL", "HOST", "REASON"), left_out, title="\nLeft out")

@@ -21,7 +21,8 @@ from tests.plugins.resilience.scene import (
 from turnout import ContextOverflowError, ModelRequest
 from turnout.fleet import Instance
 from turnout_resilience import ResilienceSettings
-from turnout_resilience.reload import larger
+from turnout_resilience.larger import larger
+from turnout_resilience.reload import Reloads
 from turnout_testing import EmulatedModel, Emulator, LoadFails, Overflow, OverflowForm
 
 pytestmark = pytest.mark.anyio
@@ -45,14 +46,19 @@ async def loaded_by_us(scene: Scene) -> None:
 )
 def test_the_next_power_of_two_up_to_the_maximum(needed: int, expected: int | None) -> None:
     """With room for what the estimate may miss, and only where that is more than there is."""
-    assert larger(deployment(), needed) == expected
+    assert larger(4096, needed, 32_768) == expected
 
 
-def test_what_is_not_known_is_no_reason_to_load() -> None:
-    """Neither where the maximum is unknown, nor where the loaded context is."""
-    known = deployment()
-    assert larger(evolve(known, info=evolve(known.info, context_length=None)), 5000) is None
-    assert larger(evolve(known, instances=(Instance(OWL),)), 5000) is None
+@pytest.mark.anyio
+async def test_only_what_is_known_is_offered() -> None:
+    """Not where the maximum is unknown, nor the loaded context, nor where the host does not load."""
+    known, reloads = deployment(), Reloads(BY_HAND)
+    unknown = [
+        evolve(known, info=evolve(known.info, context_length=None)),
+        evolve(known, instances=(Instance(OWL),)),
+        evolve(known, loadable=False),
+    ]
+    assert [one.enlargeable for one in reloads.offered([known, *unknown])] == [32_768, 0, 0, 0]
 
 
 # --- through a router -------------------------------------------------------------------------------
