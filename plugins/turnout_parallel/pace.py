@@ -9,6 +9,8 @@ from turnout_parallel.words import plural, rate, seconds
 RECENT = 64
 """Answers by which the pace is told."""
 REFRESH_SECONDS = 0.25
+FEW = 8
+"""Of fewer answers in a row nothing is foretold: the first ones come together, after one answer's time."""
 
 
 class Pace:
@@ -57,9 +59,9 @@ class Pace:
         return (self.before + self.ended) / max(self.before + self.todo, 1)
 
     def left(self) -> float | None:
-        """Return the seconds to the end at the pace of late; None before anything has ended."""
+        """Return the seconds to the end at the pace of late; None before a few have ended."""
         span, count = self._span()
-        return (self.todo - self.ended) * span / count if count and span > 0 else None
+        return (self.todo - self.ended) * span / count if count >= FEW and span > 0 else None
 
     def tokens_per_second(self) -> float | None:
         """Return the tokens written in a second of late, by all together."""

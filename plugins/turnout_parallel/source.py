@@ -113,12 +113,18 @@ def source_of(requests: Requests) -> Source:
 
 
 def as_request(request: ModelRequest | str) -> ModelRequest:
-    """Return a prompt as a request."""
-    return ModelRequest(request) if isinstance(request, str) else request
+    """Return a prompt as a request; raises ``TypeError`` for what is neither."""
+    if isinstance(request, str):
+        return ModelRequest(request)
+    if not isinstance(request, ModelRequest):
+        message = f"prompts are strings or ModelRequests, not {request!r}"
+        raise TypeError(message)
+    return request
 
 
 def need_of(request: ModelRequest | str) -> Need:
     """Return what *request* needs; it is its owner's choice where a fallback is allowed too."""
     if isinstance(request, str):
         return Need()
-    return Need(request.explicit_model, request.hosts)
+    made = as_request(request)
+    return Need(made.explicit_model, made.hosts)

@@ -70,7 +70,7 @@ class Breakers:
         return [breaker for breaker in found if breaker is not None]
 
     def _went_well(self, outcome: Outcome) -> None:
-        if not (self.hosts or self.deployments):
+        if self.all_well:
             return
         host, key = outcome.key[0], outcome.key
         if (own := self.deployments.get(key)) is not None:
@@ -82,6 +82,20 @@ class Breakers:
             shared.succeeded(outcome.began)
             if shared.recovered:
                 del self.hosts[host]
+
+    @property
+    def all_well(self) -> bool:
+        """Whether nobody has failed lately."""
+        return not (self.hosts or self.deployments)
+
+    def runs(self, who: str, key: Key) -> None:
+        """Learn that the request *who* runs on *key*, and so is the probe of nobody else."""
+        for host, breaker in self.hosts.items():
+            if host != key[0]:
+                breaker.gave_up(who)
+        for other, breaker in self.deployments.items():
+            if other != key:
+                breaker.gave_up(who)
 
     def listed(self, host: str, began: float) -> None:
         """Learn that a look at *host* that *began* then has found its models: a probe that loads nothing."""
@@ -96,14 +110,12 @@ class Breakers:
 
         Where every circuit is open, the least bad deployment is let through, and a note says so.
         """
-        if not (self.hosts or self.deployments):
+        if self.all_well:
             return None
         closed = {d: reason for d in deployments if (reason := self._closed_to(who, d, now)) is not None}
         if not closed:
-            self._admit(who, deployments, now)
             return None
         if len(closed) < len(deployments):
-            self._admit(who, [d for d in deployments if d not in closed], now)
             return Vetoes(closed)
         best = min(deployments, key=lambda d: self._badness(d, now))
         why = closed.pop(best)
@@ -111,7 +123,8 @@ class Breakers:
         note = f"every circuit is open: {best.model} on {best.host.name} is the least bad, though {why}"
         return Vetoes(closed, note)
 
-    def _admit(self, who: str, deployments: Iterable[Deployment], now: float) -> None:
+    def admit(self, who: str, deployments: Iterable[Deployment], now: float) -> None:
+        """Make *who*, which is about to go to one of *deployments*, the probe of those that need one."""
         for deployment in deployments:
             for breaker in self._known(deployment.key):
                 breaker.admit(who, now)

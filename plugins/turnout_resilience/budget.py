@@ -2,8 +2,11 @@
 
 from attrs import define, field
 
-FLOOR = 3.0
-"""Tokens that are there at first, and come back by themselves."""
+FLOOR = 8.0
+"""Tokens that are there at first, and come back by themselves.
+
+One crash ends all that runs there, on all slots at once, and each of those may be tried again.
+"""
 REFILL_SECONDS = 10.0
 """How long one token of the floor takes to come back."""
 MOST = 10.0

@@ -23,12 +23,13 @@ from turnout.types import (
 )
 from turnout_resilience.breakers import Breakers, Outcome
 from turnout_resilience.concurrency import Concurrency
+from turnout_resilience.hedging import SECOND
 from turnout_resilience.holding import narrowed_to
 from turnout_resilience.larger import Plan, not_enlarged
 from turnout_resilience.lookout import Lookout, narrowed
 from turnout_resilience.pump import Run
 from turnout_resilience.reload import Reloads
-from turnout_resilience.retry import Retries, is_retried, pause
+from turnout_resilience.retry import Retries, able, is_retried, pause
 from turnout_resilience.settings import ResilienceSettings
 from turnout_resilience.supervise import Supervisor
 from turnout_resilience.verdict import verdict_on
@@ -110,6 +111,9 @@ class Resilience:
         """Before a request goes where there is too little context: a load with a larger one."""
         work = yield
         self._fleet = fleet
+        if self.settings.breakers and not self.breakers.all_well:
+            # Not where it is vetoed: to ask who would be chosen makes nobody the probe.
+            self.breakers.admit(request.id, able(selection, fleet), _now())
         if work is None or self._router is None or self._placing_again or not self.settings.reload:
             return work
         plan = self._plan(request, selection, fleet)
@@ -155,6 +159,8 @@ class Resilience:
     ) -> Generator[None, Run | None, Run | None]:
         """Watch the request while it runs."""
         run = yield
+        if not self.breakers.all_well and SECOND not in request.signals.notes:
+            self.breakers.runs(request.id, deployment.key)
         return None if run is None else partial(self._run, run, request, deployment)
 
     def _run(self, run: Run, request: ModelRequest, deployment: Deployment) -> AsyncIterator[Event]:
@@ -169,7 +175,9 @@ class Resilience:
             return After(NextStep.RETRY, 0.0)
         if not self.settings.retries or self._router is None:
             return None
-        step = self.retries.next_step(request, attempts, self._fleet, _now())
+        now, key = _now(), (attempts[-1].host, attempts[-1].model)
+        is_open = self.settings.breakers and self.breakers.is_open(key, now)
+        step = self.retries.next_step(request, attempts, self._fleet, now, is_open=is_open)
         if step is not NextStep.RETRY:
             return step
         return After(step, pause(request, attempts, self._router.config.router.backoff))

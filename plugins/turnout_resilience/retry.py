@@ -37,14 +37,23 @@ class Retries:
         self._budgets[host].earn()
 
     def next_step(
-        self, request: ModelRequest, attempts: Sequence[Attempt], fleet: Fleet, now: float
+        self,
+        request: ModelRequest,
+        attempts: Sequence[Attempt],
+        fleet: Fleet,
+        now: float,
+        *,
+        is_open: bool = False,
     ) -> NextStep | None:
-        """Return what follows the last of *attempts*; None leaves it to its fault."""
+        """Return what follows the last of *attempts*; None leaves it to its fault.
+
+        Where the circuit of the last one *is_open*, it is not tried again as long as there is another place.
+        """
         last = attempts[-1]
         if last.error is None or not may_pass(last.error) or _may_still_load(last, fleet):
             return None
         others = elsewhere(request, attempts, fleet)
-        if others and (last.error.fault is Fault.HOST or any(d.resident for d in others)):
+        if others and (is_open or last.error.fault is Fault.HOST or any(d.resident for d in others)):
             return NextStep.CHOOSE_AGAIN
         tries = 1 if others else self._settings.retries_alone
         if _failures_of(last, attempts) <= tries and self._budgets[last.host].spend(now):
@@ -91,9 +100,13 @@ def is_retried(request: ModelRequest, selection: ModelSelection, fleet: Fleet) -
     if not request.attempts:
         return False
     last = request.attempts[-1]
+    return [d.key for d in able(selection, fleet)] == [(last.host, last.model)]
+
+
+def able(selection: ModelSelection, fleet: Fleet) -> list[Deployment]:
+    """Return the deployments to which a selection may go."""
     out = {entry.host for entry in selection.explanation.ineligible if entry.model == selection.model}
-    left = [d.host.name for d in fleet.models.get(selection.model, ()) if d.host.name not in out]
-    return selection.model == last.model and left == [last.host]
+    return [d for d in fleet.models.get(selection.model, ()) if d.host.name not in out]
 
 
 def pause(request: ModelRequest, attempts: Sequence[Attempt], backoff: float) -> float:

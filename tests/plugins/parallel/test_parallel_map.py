@@ -320,6 +320,8 @@ async def test_limits_that_are_none_are_refused() -> None:
                 map_prompts(router, ["Hi"], **limits)
         with pytest.raises(ValueError, match="list"):
             map_prompts(router, "Hi")
+        with pytest.raises(TypeError, match="strings or ModelRequests, not 7"):
+            await taken(map_prompts(router, ["Hi", 7]))  # type: ignore[list-item]
         assert await taken(map_prompts(router, [])) == {}
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnout import LLMError, Reply, Usage
-from turnout_parallel.pace import RECENT, REFRESH_SECONDS, Pace
+from turnout_parallel.pace import FEW, RECENT, REFRESH_SECONDS, Pace
 from turnout_parallel.words import rate, seconds
 
 YES = Reply("Yes.", "m", "h", usage=Usage(3, 10))
@@ -28,14 +28,17 @@ def test_the_pace_is_that_of_late() -> None:
     pace = Pace(todo=1000, before=24)
     pace.begin(100.0)
     assert (pace.left(), pace.tokens_per_second()) == (None, None)
-    pace.note(YES, 700.0)
-    assert pace.left() == pytest.approx(999 * 600)
+    for number in range(1, FEW):
+        pace.note(YES, 700.0 + number)
+        assert pace.left() is None
+    pace.note(YES, 900.0)
+    assert pace.left() == pytest.approx((1000 - FEW) * 800 / FEW)
     for number in range(RECENT):
-        pace.note(YES, 700.0 + number / 2)
-    assert pace.left() == pytest.approx((1000 - 65) / 2)
+        pace.note(YES, 900.0 + number / 2)
+    assert pace.left() == pytest.approx((1000 - 72) / 2)
     assert pace.tokens_per_second() == pytest.approx(20.0)
-    assert pace.words() == "batch: 89 of 1024, 20.0 tokens/s, about 7 min 48 s left"
-    assert pace.fraction == 89 / 1024
+    assert pace.words() == "batch: 96 of 1024, 20.0 tokens/s, about 7 min 44 s left"
+    assert pace.fraction == 96 / 1024
 
 
 def test_failures_count_apart() -> None:

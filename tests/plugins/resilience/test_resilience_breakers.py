@@ -197,10 +197,44 @@ def test_one_request_is_the_probe_where_the_model_is_resident() -> None:
     """Everybody else goes elsewhere until it has ended."""
     breakers, desk, attic = half_open(), deployment("desk"), deployment("attic")
     assert breakers.vetoes("a", [desk, attic], 10.0) is None
+    breakers.admit("a", [desk, attic], 10.0)
     refused = breakers.vetoes("b", [desk, attic], 10.0)
     assert refused == Vetoes({desk: "its circuit is half-open, and another request is the probe"})
     breakers.learn(outcome(("desk", OWL), Verdict.NEUTRAL, at=11.0, who="a"))
     assert breakers.vetoes("b", [desk, attic], 11.0) is None
+
+
+def test_who_runs_elsewhere_is_no_probe() -> None:
+    """Admitted to a host that is half-open, it went to another: the next request may be the probe at once."""
+    breakers, desk, attic = half_open(), deployment("desk"), deployment("attic")
+    breakers.learn(outcome(("desk", "another"), Verdict.UNREACHABLE, at=0.1))
+    breakers.admit("a", [desk, attic], 10.0)
+    breakers.runs("a", desk.key)
+    assert breakers.vetoes("b", [desk, attic], 10.0) is not None
+    breakers.runs("a", attic.key)
+    assert breakers.vetoes("b", [desk, attic], 10.0) is None
+
+
+async def test_a_host_that_has_recovered_is_probed_when_it_is_needed() -> None:
+    """While another can answer nobody has to be the probe; as soon as that one is busy somebody is."""
+    async with opened({"desk": host(), "attic": host()}) as scene:
+        for number in range(3):
+            scene.plugin.breakers.learn(outcome(("desk", OWL), Verdict.DEPLOYMENT, at=now() + number / 10))
+        await asyncio.sleep(SETTINGS.cooldown + 1)
+        first = await scene.router.ask(ModelRequest("hello", explicit_model=OWL, hosts=["attic", "desk"]))
+        replies = await asyncio.gather(*(scene.router.ask(pinned()) for _ in range(12)))
+        assert {first.host, *(reply.host for reply in replies)} == {"desk", "attic"}
+
+
+async def test_to_ask_who_would_answer_makes_nobody_the_probe() -> None:
+    """A decision that nothing follows changes nothing."""
+    async with opened({"desk": host()}) as scene:
+        for number in range(3):
+            scene.plugin.breakers.learn(outcome(("desk", OWL), Verdict.DEPLOYMENT, at=now() + number / 10))
+        await asyncio.sleep(SETTINGS.cooldown + 1)
+        for _ in range(3):
+            assert (await scene.router.explain(pinned())).explanation.notes == ()
+        assert (await scene.router.ask(pinned())).selection.explanation.notes == ()  # type: ignore[union-attr]
 
 
 def test_a_probe_loads_nothing() -> None:
@@ -226,6 +260,7 @@ def test_a_host_that_is_half_open_takes_one_request_too() -> None:
     reason = "its host's circuit is open (the host cannot be reached), for 0.5 s more"
     assert breakers.vetoes("a", [desk, attic], 1.5) == Vetoes({desk: reason})
     assert breakers.vetoes("a", [desk, attic], 2.5) is None
+    breakers.admit("a", [desk, attic], 2.5)
     refused = breakers.vetoes("b", [desk, attic], 2.5)
     assert refused is not None
     assert list(refused.reasons) == [desk]

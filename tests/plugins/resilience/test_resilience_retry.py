@@ -33,8 +33,10 @@ from turnout.errors import (
 )
 from turnout.fleet import Deployment, Fleet
 from turnout_resilience import ResilienceSettings
+from turnout_resilience.breakers import Outcome
 from turnout_resilience.budget import FLOOR, MOST, REFILL_SECONDS, Budget
 from turnout_resilience.retry import LONGEST_JITTER, Retries, jitter
+from turnout_resilience.verdict import Verdict
 from turnout_testing import CannedAnswer, ConnectionLost, Crash, Evicted, FetchFailed, html_500
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +99,28 @@ def test_what_will_not_pass_is_left_to_its_fault(error: LLMError) -> None:
     assert step(error) is None
 
 
+async def test_what_has_an_open_circuit_is_not_tried_again_where_there_is_another() -> None:
+    """Though the other would have to load first: to fail there once more helps nobody."""
+    async with opened({"desk": host(), "attic": host(loaded=())}) as scene:
+        await scene.router.fleet()
+        for number in range(2):
+            where, at = ("desk", OWL), now() + number / 10
+            scene.plugin.breakers.learn(Outcome(where, "x", at, at, Verdict.DEPLOYMENT))
+        await asyncio.sleep(1)
+        scene.emulators["desk"].inject(FetchFailed())
+        reply = await ask(scene.router, pinned())
+        assert route(reply.attempts) == [("desk", "ModelCrashedError"), ("attic", None)]
+        assert scene.told("breakers", "last_resorts") == 0
+
+
+async def test_all_that_a_crash_ends_are_tried_again() -> None:
+    """The budget is no smaller than what runs on a host at once, for it was one failure."""
+    async with opened({"desk": host()}) as scene:
+        scene.emulators["desk"].inject(Crash(times=1))
+        replies = await asyncio.gather(*(ask(scene.router, pinned()) for _ in range(4)))
+        assert [len(reply.attempts) for reply in replies] == [2] * 4
+
+
 def test_a_pin_is_never_replaced() -> None:
     """Another model is no other place for it, but it is one for who does not mind."""
     fleet = Fleet((deployment("desk"), deployment("attic", "acme/another")))
@@ -117,7 +141,9 @@ def test_without_a_budget_nothing_is_tried_again() -> None:
     """A host that fails everybody gets no more than its share of retries."""
     assert step(CRASH, settings=ResilienceSettings(retry_share=0.0)) is NextStep.STOP
     made = Retries(ResilienceSettings())
-    steps = [made.next_step(pinned(), [Attempt(OWL, "desk", CRASH)], ALONE, 0.0) for _ in range(5)]
+    steps = [
+        made.next_step(pinned(), [Attempt(OWL, "desk", CRASH)], ALONE, 0.0) for _ in range(int(FLOOR) + 2)
+    ]
     assert steps == [NextStep.RETRY] * int(FLOOR) + [NextStep.STOP] * 2
     for _ in range(5):
         made.earn("desk")
