@@ -127,9 +127,10 @@ def describe_models(deployments: Sequence[Deployment]) -> Mapping[Deployment, Mo
 def load_model(deployment: Deployment, options: LoadOptions) -> Awaitable[Instance] | None:
     """Load a model on its host, and return the instance when it is ready to answer.
 
-    Called by :meth:`~turnout.router.Router.load`. Only the backend that owns ``deployment.host`` answers;
-    the first answer wins. The work raises ``ModelLoadError`` or ``InsufficientMemoryError``, which the
-    caller gets. An error of the hook itself is reported by name, and the next plugin is asked.
+    Called by :meth:`~turnout.router.Router.load`, and by plugins with ``options.on_demand`` where requests
+    need the model. Only the backend that owns ``deployment.host`` answers; the first answer wins. The work
+    raises ``ModelLoadError`` or ``InsufficientMemoryError``, which the caller gets. An error of the hook
+    itself is reported by name, and the next plugin is asked.
 
     Example::
 

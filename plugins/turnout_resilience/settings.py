@@ -27,8 +27,9 @@ class ResilienceSettings:
 
     ``concurrency``: fewer requests at once where a model crashed under several.
 
-    ``reload``: a model that turnout loaded is loaded with a larger context when a prompt does not fit;
-    ``reload_larger`` does that to models loaded by hand too.
+    ``reload``: a model that turnout loaded is loaded again with a larger context when a prompt does not fit,
+    or surely would not, and nobody else has the context; ``reload_larger`` does that to models loaded by hand
+    too.
 
     ``continue_streams``: an answer that breaks off is continued on another host. It may read less well at
     the seam, so it is off; a request can ask for it by ``Signals(notes={"continue_streams": True})``.

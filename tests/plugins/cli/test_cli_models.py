@@ -209,6 +209,19 @@ def test_route_explains(desk: Desk) -> None:
         assert words in shown
 
 
+def test_route_says_what_would_be_loaded_again(make_desk: MakeDesk) -> None:
+    """A prompt that nobody has the context for shows who would get a larger one; nothing is loaded."""
+    owl, prompt = "acme/owl-8b", "x" * 40_000
+    with make_desk(Emulator(loaded=(owl,), default_context=4096, speed=1000)) as desk:
+        allowed = ("--set", "resilience.reload_larger=true", "route", "-m", owl)
+        shown = desk.run(*allowed, "--explain", "-", stdin=prompt).stdout
+        assert "Loaded again first, with a larger context" in shown
+        assert "and 4096 are loaded" in shown
+        (reload,) = json.loads(desk.run(*allowed, "--json", "-", stdin=prompt).stdout)["reloads"]
+        assert (reload["model"], reload["host"], reload["loaded"]) == (owl, "desk", 4096)
+        assert [one.context_length for one in desk.emulator.instances] == [4096]
+
+
 def test_route_as_json(desk: Desk) -> None:
     """The JSON has the decision: prediction for each candidate, verdicts, signals."""
     shown = desk.json("route", "hello")

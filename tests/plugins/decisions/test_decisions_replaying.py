@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from attrs import evolve
 
-from turnout import Assessment, Ineligible, ModelCapability, Quality, TaskType
+from turnout import Assessment, Ineligible, ModelCapability, Quality, Reload, TaskType
 from turnout_cli.output import Output
 from turnout_decisions import words
 from turnout_decisions.explain import show, show_list
@@ -83,12 +83,18 @@ def test_chance_quality_and_who_was_left_out_are_shown(capsys: pytest.CaptureFix
     known: Assessment = {TaskType.CODE_GENERATION: Quality(0.8, 12)}
     entry = an_entry("a", propensity=0.25, among=[evolve(one, assessments=[{"a": known}]) for one in among])
     blind = Ineligible("c", "one", "cannot see images")
-    explanation = evolve(entry.decision.selection.explanation, ineligible=(blind,), verdicts=())
+    explanation = evolve(
+        entry.decision.selection.explanation,
+        ineligible=(blind,),
+        verdicts=(),
+        reloads=(Reload("a", "one", 9000, 4096),),
+    )
     selection = evolve(entry.decision.selection, explanation=explanation)
     text = shown(Page((Entry(evolve(entry.decision, selection=selection)),)), capsys)
     assert "with probability 0.25" in text
     assert "0.80 (12)" in text
     assert "cannot see images" in text
+    assert "the request needs about 9000 tokens, and 4096 are loaded" in text
     assert "STRATEGY" not in text
 
 

@@ -18,6 +18,7 @@ from turnout import (
     Deployment,
     EmptyReplyError,
     Estimate,
+    Explanation,
     Fleet,
     Host,
     ImagePart,
@@ -30,6 +31,7 @@ from turnout import (
     ModelSelection,
     Operation,
     Quality,
+    Reload,
     Signals,
     Skill,
     TaskType,
@@ -185,6 +187,15 @@ def test_a_strategy_decides_again_as_it_did(
     assert back.selection.ranking == decision.selection.ranking
     assert back.selection.explanation.verdicts == decision.explanation.verdicts
     assert back.selection.explanation.ineligible == decision.explanation.ineligible
+
+
+def test_what_was_to_be_loaded_again_comes_back() -> None:
+    """The reloads that a decision counted on are kept with it."""
+    reloads = (Reload("a", "one", 9000, 4096),)
+    selection = ModelSelection("a", explanation=Explanation(reloads=reloads))
+    made = Made(1.0, ModelRequest("x"), selection, ())
+    back = read_back(Encoder().encode(logged(made, content=False)))
+    assert back.selection.explanation.reloads == reloads
 
 
 def a_full_request() -> ModelRequest:
