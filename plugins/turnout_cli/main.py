@@ -21,12 +21,16 @@ from turnout_cli.run import TerminatedError
 if TYPE_CHECKING:
     from turnout import Router
 
+BUILT_IN = (
+    "ask", "chat", "route", "models", "hosts", "stats", "config", "doctor", "plugins", "plugin", "completion",
+)  # fmt: skip
 SECTIONS: Mapping[str, Sequence[str]] = {
-    "Ask": ("ask", "chat", "route"),
-    "Look": ("models", "hosts", "stats"),
-    "Set up": ("config", "doctor", "plugins", "plugin", "completion"),
+    "Ask": ("ask", "chat", "route", "compare", "batch"),
+    "Look": ("models", "hosts", "stats", "plan", "explain"),
+    "Find out which model is good": ("rate", "calibrate", "eval", "replay", "simulate"),
+    "Set up": ("config", "doctor", "plugins", "plugin", "embedded", "completion"),
 }
-BUILT_IN = tuple(verb for verbs in SECTIONS.values() for verb in verbs)
+"""Where the help shows a verb, whether it is built in or a plugin's; others stand under "From plugins"."""
 
 EXAMPLES = """
 turnout ask "What is the capital of France?"
@@ -34,6 +38,8 @@ git diff | turnout ask --task-type code_review "Review this change"
 turnout ask -m qwen/qwen3-coder-30b --file main.py "Explain this file"
 turnout ask --image chart.png --schema '{"type": "object"}' "Read the numbers"
 turnout route --explain "Plan a trip"      # which model, and why
+turnout compare -m qwen/qwen3-4b -m google/gemma-3-12b "Explain recursion"
+turnout batch prompts.jsonl -o answers.jsonl
 turnout models load qwen/qwen3-4b --context-length 32768
 turnout doctor                             # what is wrong, and what mends it
 """
@@ -115,9 +121,11 @@ class TurnoutGroup(click.Group):
         """Write examples, the verbs in their groups, the options and the exit codes."""
         with formatter.section("Examples"):
             formatter.write("".join(f"  {line}\n" for line in EXAMPLES.strip().splitlines()))
-        strangers = [verb for verb in self.list_commands(ctx) if verb not in BUILT_IN]
+        known = {verb for verbs in SECTIONS.values() for verb in verbs}
+        present = self.list_commands(ctx)
+        strangers = [verb for verb in present if verb not in known]
         for title, verbs in {**SECTIONS, "From plugins": strangers}.items():
-            commands = [(verb, self.get_command(ctx, verb)) for verb in verbs]
+            commands = [(verb, self.get_command(ctx, verb)) for verb in verbs if verb in present]
             rows = [(verb, found.get_short_help_str(72)) for verb, found in commands if found is not None]
             if rows:
                 with formatter.section(title):
