@@ -4,8 +4,10 @@ The upstream is another process on a loopback socket that always gives the same 
 CPU counts, its threads included. All ways take turns in rounds, so that all of them meet the same weather,
 and the best round of each counts. Ratios are to bare httpcore connections, the most recently used one first.
 
-``turnout``: all that is installed, with its SQLite files in a directory of its own. ``needed only``: what a
-request cannot do without. One fleet is kept for the whole run, so that no look at the host is in it.
+``turnout``: all that is installed, with its SQLite files in a directory of its own, for a model that is asked
+for by name, as the others are. ``choosing``: the same where it is left to turnout, which reads the prompt.
+``needed only``: what a request cannot do without. One fleet is kept for the whole run, so that no look at the
+host is in it.
 
 Then 10,000 calls must leave memory flat.
 
@@ -168,12 +170,14 @@ async def stock_httpx(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def turnout(url: str, only: frozenset[str] | None = None) -> AsyncIterator[Call]:
+async def turnout(
+    url: str, only: frozenset[str] | None = None, model: str | None = MODEL
+) -> AsyncIterator[Call]:
     with TemporaryDirectory() as directory:
         async with Router(config(url, Path(directory)), only_plugins=only) as router:
 
             async def call() -> str:
-                return (await router.ask(PROMPT, model=MODEL)).text
+                return (await router.ask(PROMPT, model=model)).text
 
             yield call
 
@@ -233,6 +237,7 @@ BASELINE, OURS = "bare httpcore, LIFO", "turnout"
 NEEDED = frozenset({"explicit", "lmstudio", "pool"})
 WAYS: Mapping[str, Way] = {
     OURS: turnout,
+    "turnout, choosing": lambda url: turnout(url, model=None),
     "turnout, needed only": lambda url: turnout(url, NEEDED),
     BASELINE: bare_httpcore,
     "bare aiohttp": bare_aiohttp,
