@@ -81,7 +81,8 @@ class Supervisor:
                 self._met(error, request, deployment, began)
                 raise
             else:
-                self._concurrency.succeeded(key, began)
+                if self._concurrency.succeeded(key, began):
+                    self._router.forget_fleet()  # which shows how many slots may be used
             finally:
                 await closed(events)
 
