@@ -230,9 +230,10 @@ def _ask(
 
 def _notes_of(strategy: str, selection: ModelSelection) -> tuple[str, ...]:
     said = selection.explanation
-    # A strategy may have put anything there: it used to be thrown away.
-    notes = said.notes if isinstance(said, Explanation) else ()
-    return tuple(f"{note} ({strategy})" for note in notes)
+    # A strategy may have put anything there, for all but the notes is thrown away.
+    if not isinstance(said, Explanation) or not said.notes:
+        return ()
+    return tuple(f"{note} ({strategy})" for note in said.notes)
 
 
 def _explained(

@@ -245,7 +245,7 @@ class Explanation:
     ineligible: tuple[Ineligible, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     signals: Signals = Signals()
-    notes: tuple[str, ...] = field(default=(), converter=_strings)
+    notes: tuple[str, ...] = ()
     reloads: tuple[Reload, ...] = ()
 
 

@@ -70,8 +70,6 @@ class Breakers:
         return [breaker for breaker in found if breaker is not None]
 
     def _went_well(self, outcome: Outcome) -> None:
-        if self.all_well:
-            return
         host, key = outcome.key[0], outcome.key
         if (own := self.deployments.get(key)) is not None:
             own.succeeded(outcome.began)

@@ -33,11 +33,14 @@ class Concurrency:
             return
         self._limits[key] = Limit(max(in_flight // 2, 1), now)
 
-    def succeeded(self, key: Key, began: float) -> None:
-        """Learn of a success on it."""
+    def succeeded(self, key: Key, began: float) -> bool:
+        """Learn of a success on it, and return whether one more may run there now."""
         known = self._limits.get(key)
-        if known is not None and began >= known.since:
-            known.value += 1.0 / known.value
+        if known is None or began < known.since:
+            return False
+        before = int(known.value)
+        known.value += 1.0 / known.value
+        return int(known.value) > before
 
     def allowed(self, key: Key, slots: int) -> int:
         """Return how many of its *slots* may be used; a limit that none of them needs is forgotten."""

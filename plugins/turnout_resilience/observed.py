@@ -16,7 +16,8 @@ from turnout_resilience.traffic import Key, Traffic
 class Observed:
     """A context around one execution, on ``deployment`` since ``began`` in the loop's seconds.
 
-    *loaded* is told of a model that was not resident when it gives its first output, *met* of an error.
+    *loaded* is told of a model that was not resident when it gives its first output, *met* of an error, and
+    *freed* of a success after which more may run at once.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Observed:
         concurrency: Concurrency,
         loaded: Callable[[Key], None],
         met: Callable[[LLMError, "Observed"], None],
+        freed: Callable[[], None],
     ) -> None:
         self.deployment = deployment
         self.key = deployment.key
@@ -35,6 +37,7 @@ class Observed:
         self._concurrency = concurrency
         self._loaded = loaded
         self._met = met
+        self._freed = freed
 
     def see(self, event: Event) -> None:
         """Look at an event that is passed on."""
@@ -50,7 +53,8 @@ class Observed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self._concurrency.succeeded(self.key, self.began)
+            if self._concurrency.succeeded(self.key, self.began):
+                self._freed()
         elif isinstance(error, LLMError):
             self._met(error, self)
         self._traffic.end(self.key)

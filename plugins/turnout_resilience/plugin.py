@@ -32,7 +32,7 @@ from turnout_resilience.reload import Reloads
 from turnout_resilience.retry import Retries, able, is_retried, pause
 from turnout_resilience.settings import ResilienceSettings
 from turnout_resilience.supervise import Supervisor
-from turnout_resilience.verdict import verdict_on
+from turnout_resilience.verdict import Verdict, verdict_on
 
 if TYPE_CHECKING:
     from turnout.router import Router
@@ -206,8 +206,13 @@ class Resilience:
             return
         now, kinds = _now(), {} if self._supervisor is None else self._supervisor.kinds
         verdict = verdict_on(metrics.error, kinds)
+        if verdict is Verdict.GOOD and self.breakers.all_well:
+            return
         key, began = (metrics.host, metrics.model_id), now - metrics.duration_seconds
+        before = self.breakers.allowance(key)
         self.breakers.learn(Outcome(key, metrics.request_id, began, now, verdict, metrics.error or ""))
+        if self._router is not None and self.breakers.allowance(key) != before:
+            self._router.forget_fleet()  # which shows how many slots may be used
 
     @hookimpl
     def report_stats(self) -> JSONObject:

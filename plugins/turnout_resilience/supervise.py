@@ -77,8 +77,8 @@ class Supervisor:
         return self._raced(partial(self._observed, run, request, deployment), watched, delay)
 
     def _observe(self, request: ModelRequest, deployment: Deployment) -> Observed:
-        met = partial(self._met, request)
-        return Observed(deployment, self.traffic, self._concurrency, self._loaded, met)
+        met, freed = partial(self._met, request), self._router.forget_fleet  # it shows how many slots there are
+        return Observed(deployment, self.traffic, self._concurrency, self._loaded, met, freed)
 
     async def _observed(
         self, run: Run, request: ModelRequest, deployment: Deployment

@@ -210,7 +210,7 @@ class Remark:
 
 def test_a_decision_keeps_the_notes_of_vetoes_and_of_the_strategy() -> None:
     """They stand in the explanation with the names of who made them, whether somebody can choose or not."""
-    chosen = worlds.answering(ModelSelection("m", explanation=Explanation(("x",), notes="by the stars")))
+    chosen = worlds.answering(ModelSelection("m", explanation=Explanation(("x",), notes=("by the stars",))))
     fleet, notes = a_fleet(a_deployment()), ("1 to choose from (remark)", "by the stars (chosen)")
     selection = decide(plugged(chosen=chosen, remark=Remark()), HI, fleet, Config()).chosen()
     assert (selection.explanation.candidates, selection.explanation.notes) == (("m",), notes)

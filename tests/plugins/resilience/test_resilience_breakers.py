@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from tests.plugins.resilience.scene import CHAT, OWL, deployment, failure, host, now, opened, owl, pair, route
 
-from turnout import ModelRequest, Router, Vetoes
+from turnout import ModelRequest, Router, RouterSettings, Vetoes
 from turnout.events import Progress
 from turnout.wire.lenient import rows
 from turnout_resilience import ResilienceSettings
@@ -264,6 +264,26 @@ def test_a_host_that_is_half_open_takes_one_request_too() -> None:
     refused = breakers.vetoes("b", [desk, attic], 2.5)
     assert refused is not None
     assert list(refused.reasons) == [desk]
+
+
+async def test_after_a_recovery_each_answer_lets_one_more_in() -> None:
+    """At once, and not with the next look at the host that was due anyway."""
+    async with opened({"desk": host()}, router=RouterSettings(fleet_ttl=3600)) as scene:
+        for number in range(3):
+            scene.plugin.breakers.learn(outcome(("desk", OWL), Verdict.DEPLOYMENT, at=now() + number / 10))
+        await asyncio.sleep(SETTINGS.cooldown + 1)
+
+        async def client() -> None:
+            for _ in range(3):
+                await scene.router.ask(pinned())
+
+        await asyncio.gather(*(client() for _ in range(8)))
+        ends = sorted(record.ended_at for record in scene.emulators["desk"].generations)
+        begins = sorted(record.submitted_at for record in scene.emulators["desk"].generations)
+        # The first is alone; what begins with its end makes two, and so on up to four.
+        running = [sum(b <= end < e for b, e in zip(begins, ends, strict=True)) for end in ends[:6]]
+        assert running == sorted(running)
+        assert (begins[1] >= ends[0], running[0], max(running)) == (True, 2, 4)
 
 
 def test_the_healthy_are_forgotten() -> None:

@@ -49,8 +49,9 @@ def test_it_comes_back_by_one_for_each_round() -> None:
     limits.succeeded(KEY, began=0.5)
     allowed = [limits.allowed(KEY, 4)]
     for number in range(12):
-        limits.succeeded(KEY, began=2.0 + number)
+        more = limits.succeeded(KEY, began=2.0 + number)
         allowed.append(limits.allowed(KEY, 4))
+        assert more == (allowed[-1] > allowed[-2])
     assert allowed == sorted(allowed)
     assert (allowed[0], allowed[2], allowed[-1], limits.report()) == (2, 2, 4, {})
 
@@ -67,7 +68,8 @@ def test_it_is_always_a_number_of_slots(events: list[tuple[bool, int, float]], s
         if crash:
             limits.crashed(KEY, in_flight, now - ago, now)
         else:
-            limits.succeeded(KEY, now - ago)
+            before, more = limits.allowed(KEY, slots), limits.succeeded(KEY, now - ago)
+            assert more or limits.allowed(KEY, slots) == before
         assert 1 <= limits.allowed(KEY, slots) <= slots
 
 
