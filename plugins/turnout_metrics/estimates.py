@@ -10,7 +10,7 @@ it is bound by memory bandwidth (https://kipp.ly/transformer-inference-arithmeti
 
 Other models measured on the same host scale these: the host's bandwidth, its compute and its disk show
 in the ratio of what was measured to what was expected (:func:`compare`, :func:`typical`). A host on which
-nothing was measured is taken for one like the others (:func:`like`). Measured and expected meet in the
+nothing was measured is taken to be as fast as the others (:func:`like`). Measured and expected meet in the
 geometric mean, weighted by how much was measured (:func:`blend`).
 """
 
@@ -172,11 +172,13 @@ def typical(scales: Collection[Scale]) -> Scale:
 
 
 def like(scales: Collection[Scale]) -> Scale:
-    """Return the scale of a host of which nothing is known, beside others on which these were found."""
+    """Return the scale of a host of which nothing is known, beside others on which these were found.
+
+    Loads stay as on an ordinary machine: to find out by an answer is cheap, and by a load it is not.
+    """
     return Scale(
         decode=_typical([s.decode for s in scales if s.decode is not None], prior=0.0),
         prefill=_typical([s.prefill for s in scales if s.prefill is not None], prior=0.0),
-        load=_typical([s.load for s in scales if s.load is not None], prior=0.0),
     )
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from turnout.router import Router
 
 Run: TypeAlias = Callable[[], AsyncIterator[Event]]
-Loading: TypeAlias = Awaitable[Instance] | None
+LoadWork: TypeAlias = Awaitable[Instance] | None
 
 
 class Pool:
@@ -99,7 +99,7 @@ class Pool:
         return without_room(self._dispatcher.yard, request, deployments)
 
     @hookimpl(wrapper=True)
-    def load_model(self, deployment: Deployment, options: LoadOptions) -> Generator[None, Loading, Loading]:
+    def load_model(self, deployment: Deployment, options: LoadOptions) -> Generator[None, LoadWork, LoadWork]:
         """Remember what requests need and nobody has asked to be loaded: that is ours to unload."""
         work = yield
         return work if work is None or not options.on_demand else self._loading(deployment, work)

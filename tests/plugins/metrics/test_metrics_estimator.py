@@ -119,6 +119,17 @@ def test_a_host_that_nobody_has_measured_is_taken_for_one_like_the_others(world:
     assert third[deployments[3]].decode_seconds_per_token > speeds["attic", "m2"]
 
 
+def test_what_loads_take_elsewhere_says_nothing_of_a_host_that_nobody_has_measured(world: World) -> None:
+    """To find out by a load that it is slower would cost more than it could save."""
+    deployments = fleet()
+    first = world.estimate(deployments)
+    world.record(evolve(execution(("desk", "m20")), resident=False, load_seconds=1.0))
+    second = world.estimate(deployments)
+    desk, attic = deployments[2], deployments[5]
+    assert second[desk].load_seconds < first[desk].load_seconds / 2
+    assert second[attic].load_seconds == first[attic].load_seconds
+
+
 def test_a_steady_host_does_not_renew_its_other_models(world: World) -> None:
     """Neighbours are estimated anew when the host's speed has moved, and not at each execution."""
     deployments = fleet()

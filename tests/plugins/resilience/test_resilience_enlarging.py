@@ -7,7 +7,7 @@ from tests.plugins.resilience.scene import ANSWER, HAWK, OWL, Scene, ask, failur
 
 from turnout import ContextOverflowError, Decision, LoadOptions, ModelRequest
 from turnout_resilience import ResilienceSettings
-from turnout_resilience.larger import next_smaller
+from turnout_resilience.larger import Plan, next_smaller
 from turnout_resilience.reload import REFUSED_SECONDS
 from turnout_testing import EmulatedModel, Emulator, LoadFails
 
@@ -123,6 +123,16 @@ async def test_two_lengths_at_once_end_in_a_context_for_both() -> None:
         assert [reply.text for reply in replies] == [ANSWER] * 4
         assert contexts(desk) == [(OWL, 32_768)]
         assert scene.told("reloads") == 2
+
+
+async def test_a_context_that_is_there_already_is_not_loaded_again() -> None:
+    """Somebody may have been faster than the fleet that was decided by."""
+    async with opened({"desk": small(loaded=())}) as scene:
+        await used(scene)
+        assert (await ask(scene.router, long())).text == ANSWER
+        assert await scene.plugin.reloads.carry_out(scene.router, Plan(("desk", OWL), 8192)) is None
+        assert contexts(scene.emulators["desk"]) == [(OWL, 16_384)]
+        assert len(scene.emulators["desk"].loads) == 2
 
 
 async def test_what_may_just_fit_is_tried_with_all_there_is() -> None:
