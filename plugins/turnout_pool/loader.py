@@ -53,7 +53,7 @@ class ExplicitLoads:
         load = schedule.begin_load(line, now, explicit=True)
         leaving = [Leaving(one, Instance(one.ours)) for one in evicted if one.ours is not None]
         for one in leaving:
-            one.line.doubt(now)
+            one.line.gone(now)
         self._watch.spawn(self._run(schedule, line, load, leaving))
 
     async def _run(self, schedule: Schedule, line: Line, load: Load, leaving: list[Leaving]) -> None:
