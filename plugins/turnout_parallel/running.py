@@ -176,7 +176,9 @@ class Run:
         # In order, the window bounds the results that nobody has taken yet.
         heard = self._limits.ordered or len(self._done) < MOST_UNSEEN
         free = batch.in_flight < room and len(self._tasks) < (self._limits.max_in_flight or inf)
-        return bool(batch.waiting) and heard and free and batch.paused_until <= self._loop.time()
+        # A timer may fire a clock tick early.
+        paused = batch.paused_until > self._loop.time() + 1e-3
+        return bool(batch.waiting) and heard and free and not paused
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

@@ -90,7 +90,7 @@ class Dispatcher:
         """Learn that a model crashed: whoever is next would load it."""
         schedule = self.schedules.get(host)
         if schedule is not None and model in schedule.lines:
-            schedule.lines[model].doubt(asyncio.get_running_loop().time())
+            schedule.lines[model].gone(asyncio.get_running_loop().time())
 
     def suspect(self, host: str, model: str) -> bool:
         """Learn that an answer broke off, and nobody said why; tell whether that leaves residency open.

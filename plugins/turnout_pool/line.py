@@ -140,19 +140,24 @@ class Line:
         self._become((instance,), now)
         self.ours = instance.id
 
-    def doubt(self, now: float) -> None:
-        """Learn that it may have gone: it crashed, or another model was loaded on its host."""
+    def gone(self, now: float) -> None:
+        """Learn that it is not there any more: it crashed, or we unload it."""
         self.ours = None
         self._become((), now)
 
-    def suspect(self, now: float) -> bool:
-        """Learn that it may be gone, or not; tell whether that is news. What is ours stays so."""
-        deployment = self.slots.deployment
-        if self.load is not None or not (deployment.instances and deployment.loadable):
-            return False
+    def doubt(self, now: float) -> None:
+        """Learn that it may have gone. What is ours stays so, until a snapshot lacks it."""
+        suspected = self.suspected or bool(self.slots.deployment.instances)
         self._become((), now)
-        self.suspected = True
-        return True
+        self.suspected = suspected
+
+    def suspect(self, now: float) -> bool:
+        """Doubt it, if it is resident and could be loaded twice; tell whether that is news."""
+        deployment = self.slots.deployment
+        news = self.load is None and bool(deployment.instances) and deployment.loadable
+        if news:
+            self.doubt(now)
+        return news
 
     def believed_for(self, expected: float) -> float:
         """Return for how long a load, of *expected* seconds, is believed to go on when nobody can tell.

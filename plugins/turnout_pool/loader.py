@@ -15,6 +15,7 @@ from turnout.errors import LLMError, ModelLoadError, Where
 from turnout.fleet import Deployment, Instance, LoadOptions
 from turnout_pool.line import Line, Load
 from turnout_pool.schedule import Schedule
+from turnout_pool.silence import leaves_open
 from turnout_pool.watch import Watch
 from turnout_pool.yard import Yard
 
@@ -53,14 +54,14 @@ class ExplicitLoads:
         load = schedule.begin_load(line, now, explicit=True)
         leaving = [Leaving(one, Instance(one.ours)) for one in evicted if one.ours is not None]
         for one in leaving:
-            one.line.doubt(now)
+            one.line.gone(now)
         self._watch.spawn(self._run(schedule, line, load, leaving))
 
     async def _run(self, schedule: Schedule, line: Line, load: Load, leaving: list[Leaving]) -> None:
         try:
             for one in leaving:
                 await self._unload(one)
-            instance = await self._found(line) or await self._load(line)
+            instance = await self._found(line) or await self._load(line, load)
         except LLMError as error:
             self._fail(schedule, line, load, error)
         except Exception as error:  # noqa: BLE001  a backend is a plugin
@@ -104,7 +105,7 @@ class ExplicitLoads:
             leaving.line.ours = leaving.instance.id  # it is still there, and ours
             raise
 
-    async def _load(self, line: Line) -> Instance:
+    async def _load(self, line: Line, load: Load) -> Instance:
         work = self._router.plugins.load_model(line.slots.deployment, LoadOptions(on_demand=True))
         if work is None:
             message = f"{line.slots.deployment.host.backend} hosts cannot load models on demand"
@@ -116,13 +117,20 @@ class ExplicitLoads:
         except TimeoutError as error:
             message = f"not loaded within {limit:g} s"
             raise ModelLoadError(message, error, **where(line)) from error
+        except LLMError as error:
+            if leaves_open(error):
+                load.abandoned = asyncio.get_running_loop().time()
+            raise
         line.ours = instance.id
         return instance
 
     def _fail(self, schedule: Schedule, line: Line, load: Load, error: LLMError) -> None:
-        """Let who waits the longest know; the next one tries again."""
+        """Let who waits the longest know; the next one tries again. Or watch a load that may go on."""
         now = asyncio.get_running_loop().time()
         logger.info("{} is not loaded on {}: {}", line.model, schedule.host, error)
+        if load.abandoned is not None:
+            self._watch.follow(line.slots.deployment)
+            return
         self._yard.put_off(line.model, now + RETRY_SECONDS)
         self._yard.refuse_first(line.model, schedule.host, error)
         schedule.failed(line, load, now)

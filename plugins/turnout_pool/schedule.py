@@ -60,8 +60,11 @@ class Schedule:
             if deployment is not None:
                 line.show(deployment, fleet.taken_at)
             load = line.load
-            if load is not None and not load.explicit and line.resident:
-                self._succeed(line, now, line.slots.deployment.instances[0])
+            if load is not None and line.resident and (not load.explicit or load.abandoned is not None):
+                instance = line.slots.deployment.instances[0]
+                if load.explicit:
+                    line.ours = instance.id
+                self._succeed(line, now, instance)
 
     # --- starting and ending ------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from turnout.errors import (
     LLMConnectionError,
-    LLMError,
     LLMTimeoutError,
     ModelCrashedError,
     StreamInterruptedError,
@@ -36,13 +35,13 @@ class LoadSigns:
             return False
         if isinstance(end, StreamInterruptedError):
             return self._loading  # a stream begins when the model is there, unless it tells of its load
-        if isinstance(end, LLMConnectionError | LLMTimeoutError):
-            return _was_sent(end)
-        return not isinstance(end, Exception)
+        return leaves_open(end) or not isinstance(end, Exception)
 
 
-def _was_sent(error: LLMError) -> bool:
-    """Whether the request can have reached the host before its connection failed."""
+def leaves_open(error: BaseException) -> bool:
+    """Whether a connection broke, or took too long, over which the host may have been told what to do."""
+    if not isinstance(error, LLMConnectionError | LLMTimeoutError):
+        return False
     import httpx
 
     original = error.original_exception

@@ -25,6 +25,7 @@ class Observed:
         deployment: Deployment,
         traffic: Traffic,
         concurrency: Concurrency,
+        *,
         loaded: Callable[[Key], None],
         met: Callable[[LLMError, "Observed"], None],
         freed: Callable[[], None],

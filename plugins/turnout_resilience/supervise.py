@@ -77,8 +77,14 @@ class Supervisor:
         return self._raced(partial(self._observed, run, request, deployment), watched, delay)
 
     def _observe(self, request: ModelRequest, deployment: Deployment) -> Observed:
-        met, freed = partial(self._met, request), self._router.forget_fleet  # it shows how many slots there are
-        return Observed(deployment, self.traffic, self._concurrency, self._loaded, met, freed)
+        return Observed(
+            deployment,
+            self.traffic,
+            self._concurrency,
+            loaded=self._loaded,
+            met=partial(self._met, request),
+            freed=self._router.forget_fleet,  # a new look shows how many slots may be used
+        )
 
     async def _observed(
         self, run: Run, request: ModelRequest, deployment: Deployment

@@ -9,8 +9,14 @@ from turnout import Config, Host, HostSettings, JSONObject, Router, hookimpl
 from turnout_testing.emulator import Emulator
 from turnout_testing.transport import InProcessTransport
 
-BUNDLED = frozenset({"explicit", "fallback", "lmstudio", "metrics", "openai", "performance", "pool"})
-"""The plugins that a router over emulated hosts has: no embedded model, no faces, no strangers."""
+BUNDLED = frozenset(
+    {"explicit", "fallback", "lmstudio", "metrics", "openai", "performance", "pool", "resilience"}
+)
+"""The plugins that a router over emulated hosts has: no embedded model, no faces, no strangers.
+
+What is done about failures belongs to it, as for users; whoever tests without it disables ``resilience``. Of
+the strategies it has those that weigh no quality, so that nobody's opinion mixes with what a test sets.
+"""
 
 
 class EmulatedHosts:

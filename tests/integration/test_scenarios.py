@@ -16,11 +16,11 @@ from turnout.errors import (
     StreamInterruptedError,
 )
 from turnout_testing import ConnectionLost, Crash, Emulator, HangBeforeHeaders
+from turnout_testing.simulation.evictions import evictions
 from turnout_testing.simulation.invariants import (
     check_idle,
     check_outcome,
     copies,
-    evictions_seen,
     most_at_once,
 )
 from turnout_testing.simulation.scene import Outcome, Scene, asked, expected, opened
@@ -95,7 +95,7 @@ async def test_models_that_evict_each_other_take_turns_and_not_lives() -> None:
         first = [request(f"a{n}", (OWL, HAWK)[n % 2]) for n in range(20)]
         second = [request(f"b{n}", (OWL, HAWK)[n % 2], streaming=True) for n in range(20)]
         outcomes = [*await ask_all(world, first), *await ask_all(world, second)]
-        assert evictions_seen(world, outcomes) == []
+        assert evictions(world) == []
         check_idle(world)
     check_all_answered(outcomes)
     assert emulator.evicted_while_generating == 0

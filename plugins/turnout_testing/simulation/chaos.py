@@ -1,15 +1,18 @@
 """Random traffic on random hosts that fail at random, the same for the same seed, under all invariants."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from random import Random
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from turnout import Config, DeadlineExceededError, ModelRequest, Reply
+from turnout import Config, ModelRequest, Reply
+from turnout.config import PluginsSettings
+from turnout.messages import JSONObject
 from turnout_testing.clock import VirtualLoop
 from turnout_testing.emulator import Emulator
 from turnout_testing.models import EmulatedModel
+from turnout_testing.simulation.evictions import evictions
 from turnout_testing.simulation.invariants import (
     check_answered_once,
     check_copies,
@@ -18,25 +21,21 @@ from turnout_testing.simulation.invariants import (
     check_outcome,
     check_queues,
     copies,
-    evictions_seen,
     require,
 )
 from turnout_testing.simulation.misfortune import misfortune
 from turnout_testing.simulation.scene import Outcome, Scene, asked, echo, expected, opened
+from turnout_testing.simulation.starvation import check_waits
 
 SECONDS = 30.0
 HOSTS = ("desk", "attic", "cellar")
 EVERYWHERE = "acme/owl-8b"
 MODELS = (EVERYWHERE, "acme/hawk-4b", "acme/wren-1b")
+CLIENTS = ("", "anna", "berta")
 WORDS = ("signal", "points", "sleeper", "ballast", "siding", "semaphore", "frog", "crossing")
 
 QUEUE, PATIENCE = 12, 10.0
 LOADS, DECODING, PREFILLING = (0.5, 3.0, 8.0), (10.0, 50.0), (20.0, 1000.0)
-LONGEST_ANSWER = 25.0
-"""Seconds, for the longest prompt on the slowest of the models."""
-STARVATION = len(MODELS) * (PATIENCE + max(LOADS) + LONGEST_ANSWER) + (QUEUE + 1) * LONGEST_ANSWER
-"""Seconds that nobody waits longer where nothing fails: each model has its turn, which ends when it has
-overtaken for as long as the pool allows, and the queue before is no longer than its bound."""
 
 
 @frozen
@@ -50,7 +49,9 @@ class Visit:
 
 @frozen
 class Course:
-    """What came of one seed. ``copies``: second loads of a model; ``events``: moments that were checked."""
+    """What came of one seed. ``copies``: second loads of a model; ``events``: moments that were checked;
+    ``jumped``: seconds by which the clock jumped.
+    """
 
     seed: int
     requests: int
@@ -59,6 +60,7 @@ class Course:
     copies: int
     events: int
     seconds: float
+    jumped: float
 
 
 def replay_command(seed: int) -> str:
@@ -66,9 +68,24 @@ def replay_command(seed: int) -> str:
     return f"turnout simulate --chaos --seed {seed}"
 
 
-def settings() -> Config:
-    """Return the router's settings: short queues and little patience, so that their bounds are met."""
-    return Config(tables={"pool": {"queue": QUEUE, "patience_seconds": PATIENCE}})
+def is_resilient(seed: int) -> bool:
+    """Whether a seed's router has the plugin ``resilience``: half of the lucky and of the others have."""
+    return seed // 4 % 2 == 1
+
+
+def settings(seed: int, *, resilient: bool) -> Config:
+    """Return the router's settings: short queues and little patience, so that their bounds are met.
+
+    The patience is the same for all models, so that the bound on starvation is known. A quarter of the
+    routers manage the memory of all hosts, in which two models fit; half of those with resilience continue
+    streams.
+    """
+    random = Random(f"settings {seed}")
+    memory: JSONObject = dict.fromkeys(HOSTS, "12GB") if random.random() < 0.25 else {}
+    pool: JSONObject = {"queue": QUEUE, "patience_seconds": PATIENCE, "patience_loads": 0.0, "memory": memory}
+    if not resilient:
+        return Config(tables={"pool": pool}, plugins=PluginsSettings(("resilience",)))
+    return Config(tables={"pool": pool, "resilience": {"continue_streams": random.random() < 0.5}})
 
 
 def emulators(random: Random) -> dict[str, Emulator]:
@@ -94,11 +111,19 @@ def _emulator(random: Random) -> Emulator:
 
 
 def visits(random: Random, seed: int) -> list[Visit]:
-    """Return the traffic: bursts and strays, pinned and free, plain and streamed, patient and not."""
+    """Return the traffic: bursts and strays, pinned and free, plain and streamed, patient and not.
+
+    Two of three clients share the queues; every fourth request goes before the others.
+    """
+    clients = Random(f"clients {seed}")
     burst = random.uniform(0, SECONDS)
     return [
         Visit(
-            _request(random, f"{seed}-{number}"),
+            evolve(
+                _request(random, f"{seed}-{number}"),
+                client=clients.choice(CLIENTS),
+                priority=int(clients.random() < 0.25),
+            ),
             burst if random.random() < 0.4 else random.uniform(0, SECONDS),
             random.uniform(0, 8) if random.random() < 0.2 else None,
         )
@@ -129,24 +154,29 @@ async def visited(scene: Scene, visit: Visit) -> Outcome:
     return asking.result()
 
 
-def run(seed: int, plugins: Mapping[str, object] | None = None) -> Course:
-    """Run one seed; every fourth one without misfortune, to hold the bound on starvation.
+def run(seed: int, plugins: Mapping[str, object] | None = None, *, resilient: bool | None = None) -> Course:
+    """Run one seed; every fourth one without misfortune, half of them with ``resilience``.
 
-    Raises `InvariantError` where something happened that must not, with a note of how to see it again.
+    *resilient* says for all seeds whether the router has that plugin. Raises `InvariantError` where something
+    happened that must not, with a note of how to see it again.
     """
     try:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            return runner.run(course(seed, plugins))
+            return runner.run(course(seed, plugins, resilient=resilient))
     except BaseException as error:
-        error.add_note(f"seed {seed}; again: {replay_command(seed)}")
+        again = replay_command(seed) if resilient is None else f"run({seed}, resilient={resilient})"
+        error.add_note(f"seed {seed}; again: {again}")
         raise
 
 
-async def course(seed: int, plugins: Mapping[str, object] | None = None) -> Course:
+async def course(
+    seed: int, plugins: Mapping[str, object] | None = None, *, resilient: bool | None = None
+) -> Course:
     """Do as `run` does, in a running `VirtualLoop`."""
     random, loop = Random(seed), asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
-    async with opened(emulators(random), settings(), plugins) as scene:
+    config = settings(seed, resilient=is_resilient(seed) if resilient is None else resilient)
+    async with opened(emulators(random), config, plugins) as scene:
         events = _Counter(scene)
         loop.watch(events)
         lucky = seed % 4 == 0
@@ -159,7 +189,9 @@ async def course(seed: int, plugins: Mapping[str, object] | None = None) -> Cour
         loop.watch(None)
         answered = sum(isinstance(outcome.end, Reply) for outcome in outcomes)
         failed, twice = len(scene.witness.errors), sum(map(len, map(copies, scene.emulators.values())))
-        return Course(seed, len(traffic), answered, failed, twice, events.count, loop.time())
+        return Course(
+            seed, len(traffic), answered, failed, twice, events.count, loop.time(), scene.jumped
+        )
 
 
 class _Counter:
@@ -177,25 +209,11 @@ class _Counter:
 def _check_all(scene: Scene, outcomes: list[Outcome], *, lucky: bool) -> None:
     check_idle(scene)
     check_answered_once(scene, outcomes)
-    cut = evictions_seen(scene, outcomes)
+    cut = evictions(scene)
     require(not cut, "a load of ours has cut off what was generating", *cut)
+    check_waits(scene, PATIENCE, calm=lucky)
     if lucky:
-        _check_waits(outcomes)
-    if lucky and not any(map(_left, outcomes)):
         check_copies(scene)
-
-
-def _left(outcome: Outcome) -> bool:
-    """Whether the client was gone before the end: a load that it has caused may go on unseen."""
-    return isinstance(outcome.end, (asyncio.CancelledError, DeadlineExceededError))
-
-
-def _check_waits(outcomes: Iterable[Outcome]) -> None:
-    """Nobody waits longer than the bound."""
-    for outcome in outcomes:
-        if isinstance(outcome.end, Reply):
-            waited = outcome.end.timings.queue
-            require(waited <= STARVATION, "a request has waited too long", waited, STARVATION, outcome)
 
 
 async def _check_alive(scene: Scene, seed: int) -> None:

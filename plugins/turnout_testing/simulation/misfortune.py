@@ -80,7 +80,9 @@ async def _fault(scene: Scene, name: str, random: Random) -> None:
 async def _outage(scene: Scene, name: str, random: Random) -> None:
     """Let a host refuse connections for a while, and perhaps lose those that it had."""
     scene.take_down(name, cut=random.random() < 0.7)
-    await asyncio.sleep(random.uniform(0, 5))
+    seconds = random.uniform(0, 5)
+    await asyncio.sleep(seconds)
+    scene.away += seconds
     scene.bring_up(name)
 
 

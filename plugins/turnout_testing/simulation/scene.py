@@ -1,22 +1,26 @@
 """Emulated hosts, a router over them, and clients of whom each knows the one true answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from attrs import define, frozen
 
-from turnout import Attempt, Config, ModelRequest, Reply, Router, hookimpl
+from turnout import Config, ModelRequest, Reply, Router
 from turnout.errors import LLMError
 from turnout.events import Text
 from turnout_testing.emulator import Emulator
 from turnout_testing.fleet import EmulatedHosts, emulated_router, url_of
 from turnout_testing.prompt import Prompt
+from turnout_testing.simulation.witness import Witness
 
 
 def echo(prompt: Prompt) -> str:
-    """Say what only this prompt can have led to."""
-    return _answer(prompt.last_text)
+    """Say what only this prompt can have led to, or the rest of it where the prompt has the beginning."""
+    *before, last = prompt.messages
+    if last.role != "assistant":
+        return _answer(last.text)
+    return _answer(before[-1].text).removeprefix(last.text)
 
 
 def expected(request: ModelRequest) -> str:
@@ -28,28 +32,19 @@ def _answer(prompt: str) -> str:
     return f"<{prompt}> was asked, and no other."
 
 
-class Witness:
-    """A plugin that sees every failed attempt, also of requests that were answered in the end."""
-
-    def __init__(self) -> None:
-        self.errors: list[LLMError] = []
-
-    @hookimpl
-    def on_failure(self, attempts: Sequence[Attempt]) -> None:
-        """Note the error and decide nothing."""
-        if attempts[-1].error is not None:
-            self.errors.append(attempts[-1].error)
-
-
 @define(eq=False)
 class Scene:
-    """Emulated hosts by name, the way to them, and the router. ``jumped``: seconds that the clock lost."""
+    """Emulated hosts by name, the way to them, and the router.
+
+    ``jumped``: seconds that the clock lost; ``away``: seconds that hosts refused connections, added up.
+    """
 
     emulators: Mapping[str, Emulator]
     hosts: EmulatedHosts
     router: Router
     witness: Witness
     jumped: float = 0.0
+    away: float = 0.0
 
     def take_down(self, name: str, *, cut: bool = True) -> None:
         """Let a host refuse connections."""

@@ -20,6 +20,8 @@ DEFAULT = "turnout"
 """The strategies of the distribution, in their default order."""
 GATED = "gated-"
 """Before a policy's name: every host stands behind a gate, as behind llama-swap."""
+OWN = ("pool", "resilience")
+"""What others do not have: queues and placement, and what is done about failures."""
 
 
 @frozen
@@ -80,13 +82,13 @@ class Strategy:
 
 
 def _as_others(base: Config) -> Config:
-    """Return the settings under which only the policy decides: it has no pool, and asks one host once."""
+    """Return the settings under which only the policy decides: without what is turnout's, asked once."""
     return evolve(
         base,
-        plugins=PluginsSettings(disabled=("pool",)),
+        plugins=PluginsSettings(disabled=OWN),
         router=evolve(base.router, max_attempts=1),
         selection=SelectionSettings(("explicit", "policy")),
-        tables={name: table for name, table in base.tables.items() if name != "pool"},
+        tables={name: table for name, table in base.tables.items() if name not in OWN},
     )
 
 

@@ -118,8 +118,8 @@ def _simulation(app: App, options: Options) -> "Simulation":
 
 
 def _settings(config: Config, options: Options) -> Config:
-    """Return what of the user's settings holds in a simulation: the pool's, and those of the strategies."""
-    kept = {"pool", *options["strategies"]}
+    """Return what of the user's settings holds in a simulation: of placing, surviving and choosing."""
+    kept = {"pool", "resilience", *options["strategies"]}
     return Config(tables={name: table for name, table in config.tables.items() if name in kept})
 
 

@@ -211,6 +211,36 @@ async def test_where_no_look_succeeds_the_next_request_settles_it() -> None:
     assert numbers["desk"]["models"][OWL]["load_seconds"] is None  # type: ignore[index, call-overload]
 
 
+async def test_a_load_of_the_pools_own_goes_on_when_its_connection_breaks() -> None:
+    """Who waits for it waits on, nobody gets an error, and the model is the pool's, to be unloaded again."""
+    desk = emulator()
+    async with scene_of(desk, memory={"desk": "7GB"}) as scene:
+        waiting = ask(scene)
+        await asyncio.sleep(2)
+        scene.take_down("desk")
+        scene.bring_up("desk")
+        outcome = await waiting
+        assert isinstance(outcome.end, Reply)
+        assert outcome.end.timings.queue == pytest.approx(SLOW, abs=1.1)
+        assert isinstance((await ask(scene, HAWK)).end, Reply)
+    assert [load.instance_id for load in desk.loads] == [OWL, HAWK]
+    assert [view.model for view in desk.instances] == [HAWK]
+
+
+async def test_what_was_perhaps_no_load_is_not_measured() -> None:
+    """Another load may have unloaded it, and no look tells: an answer that comes soon teaches nothing."""
+    desk = emulator(OWL)
+    async with scene_of(desk) as scene:
+        await ask(scene, OWL)
+        desk.inject(HtmlDiscovery(skip=1))
+        await ask(scene, HAWK)
+        await ask(scene, OWL)
+        models = scene.router.stats()["pool"]["desk"]["models"]  # type: ignore[index, call-overload]
+    assert models[HAWK]["load_seconds"] is not None  # type: ignore[index, call-overload]
+    assert models[OWL]["load_seconds"] is None  # type: ignore[index, call-overload]
+    assert [load.model for load in desk.loads if load.jit] == [HAWK]
+
+
 async def test_what_is_ours_stays_ours_when_a_connection_breaks() -> None:
     """On a host whose memory is the pool's: the model was loaded by it, and makes room as before."""
     desk = emulator()

@@ -200,7 +200,14 @@ class Backend:
 
 
 def observed() -> Observed:
-    return Observed(deployment(), Traffic(), Concurrency(), lambda _: None, lambda *_: None, lambda: None)
+    return Observed(
+        deployment(),
+        Traffic(),
+        Concurrency(),
+        loaded=lambda _: None,
+        met=lambda *_: None,
+        freed=lambda: None,
+    )
 
 
 async def test_a_whole_answer_is_limited_up_to_its_first_output() -> None:

@@ -104,7 +104,7 @@ async def test_a_copy_that_requests_loaded_is_found() -> None:
         tasks = await scene_with(scene, 1)
         await asyncio.gather(*tasks)
         invariants.check_copies(scene)
-        host.loads.append(evolve(host.loads[-1], instance_id=f"{OWL}:3", jit=True))
+        host.loads.append(evolve(host.loads[-1], instance_id=f"{OWL}:3", seconds=1.0))
         with pytest.raises(InvariantError, match="second copy"):
             invariants.check_copies(scene)
 
