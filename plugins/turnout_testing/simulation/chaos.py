@@ -34,9 +34,10 @@ QUEUE, PATIENCE = 12, 10.0
 LOADS, DECODING, PREFILLING = (0.5, 3.0, 8.0), (10.0, 50.0), (20.0, 1000.0)
 LONGEST_ANSWER = 25.0
 """Seconds, for the longest prompt on the slowest of the models."""
-STARVATION = len(MODELS) * (PATIENCE + max(LOADS) + LONGEST_ANSWER) + (QUEUE + 1) * LONGEST_ANSWER
+STARVATION = len(MODELS) * (PATIENCE + 2 * max(LOADS) + LONGEST_ANSWER) + (QUEUE + 1) * LONGEST_ANSWER
 """Seconds that nobody waits longer where nothing fails: each model has its turn, which ends when it has
-overtaken for as long as the pool allows, and the queue before is no longer than its bound."""
+overtaken for as long as the pool allows, and a load longer if that spares one, and the queue before is no
+longer than its bound."""
 
 
 @frozen
