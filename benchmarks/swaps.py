@@ -163,12 +163,12 @@ def deployment(key: str, url: str) -> dict[str, object]:
 def starvation_bound(models: int) -> float:
     """Return the seconds after which nobody waits any more, by the pool's settings.
 
-    Every other model may have its turn before; each lasts no longer than the patience, the load, and the
-    last answers.
+    Every other model may have its turn before; each lasts no longer than the patience, one load that it
+    may spare itself by serving its last ones, the load, and the last answers.
     """
     pool = PoolSettings()
     turn = max(pool.patience_seconds, pool.patience_loads * LOAD)
-    return (models - 1) * (turn + LOAD + ANSWER) + LOAD + ANSWER
+    return (models - 1) * (turn + 2 * LOAD + ANSWER) + LOAD + ANSWER
 
 
 def row(name: str, runs: Sequence[Run], base: float) -> None:

@@ -112,11 +112,6 @@ class Line:
         """Whether the next request on it would load it."""
         return self.load is None and not self.resident
 
-    @property
-    def service_takes(self) -> float:
-        """The seconds that a request takes, as measured, else as last predicted."""
-        return self.service.value or self.usual_service
-
     def show(self, deployment: Deployment, taken_at: float) -> None:
         """Go by a snapshot, unless something newer is known."""
         if taken_at > self.known_at:

@@ -6,7 +6,7 @@ service; the measurements are in ``benchmarks/swaps.py``). What has waited too l
 """
 
 from collections.abc import Iterable, Sequence
-from math import exp, inf
+from math import inf
 
 from attrs import frozen
 
@@ -47,7 +47,7 @@ def plan(places: Places, wants: Sequence[Want], now: float, stay: Stay) -> tuple
             continue
         found = [move for host in want.hosts if host not in taken for move in board.moves(host, want)]
         if found:
-            best = min(found, key=lambda move: (not move.overdue, move.cost.total, move.host))
+            best = min(found, key=lambda move: (not move.overdue, move.cost.done, move.host))
             moves.append(best)
             moved.add(best.model)
             if places[best.host].loading is not Loading.ADDS:
@@ -82,9 +82,10 @@ class _Board:
         spot = place.spots[want.model]
         if spot.there or place.occupied:
             return
-        evicted = self._evicted(place, spot)
+        evicted = self._evicted(place, spot, want)
         drain = max((self._drain(place, other, spot) for other in evicted), default=0.0)
-        cost = Cost(drain, spot.load_seconds, sum(self._missed(place, other, spot) for other in evicted))
+        others = sum(self._missed(place, other, spot, want) for other in evicted)
+        cost = Cost(drain, spot.load_seconds, others, _serving(spot, want))
         if not spot.overdue and cost.total + spot.service_seconds >= self._served_in(want):
             return
         stays = [self.stay.until(other, spot.load_seconds, overdue=spot.overdue) for other in evicted]
@@ -100,30 +101,31 @@ class _Board:
             want=want,
             overdue=spot.overdue,
             not_before=not_before,
+            finishing=tuple(other.model for other in evicted if self._finishes(place, other, spot)),
         )
 
-    def _evicted(self, place: Place, spot: Spot) -> list[Spot]:
+    def _evicted(self, place: Place, spot: Spot, want: Want) -> list[Spot]:
         if place.loading is Loading.ADDS:
             return []
         others = [other for other in place.spots.values() if other is not spot]
         if place.loading is Loading.EVICTS:
             return [other for other in others if other.resident or other.running]
-        return self._made_room(place, spot, others)
+        return self._made_room(place, spot, want, others)
 
-    def _made_room(self, place: Place, spot: Spot, others: list[Spot]) -> list[Spot]:
+    def _made_room(self, place: Place, spot: Spot, want: Want, others: list[Spot]) -> list[Spot]:
         """Choose what we have loaded ourselves and is missed least, until there is room."""
         staying = [other for other in others if other.there]
         movable = (other for other in staying if other.resident and other.ours and not other.kept)
         gone: list[Spot] = []
-        for other in sorted(movable, key=lambda other: self._price(place, other, spot)):
+        for other in sorted(movable, key=lambda other: self._price(place, other, spot, want)):
             if place.memory is not None and spot.need + sum(s.need for s in staying) <= place.memory:
                 break
             staying.remove(other)
             gone.append(other)
         return gone
 
-    def _price(self, place: Place, other: Spot, spot: Spot) -> tuple[float, float]:
-        return self._drain(place, other, spot) + self._missed(place, other, spot), other.rate
+    def _price(self, place: Place, other: Spot, spot: Spot, want: Want) -> tuple[float, float]:
+        return self._drain(place, other, spot) + self._missed(place, other, spot, want), other.rate
 
     def _waiting(self, place: Place, spot: Spot) -> list[Want]:
         return [want for want in self.wants if want.model == spot.model and place.host in want.hosts]
@@ -132,26 +134,42 @@ class _Board:
         """Whether *other* must not go yet: it generates, or has work and its turn is not over."""
         if other.running:
             return True
-        if spot.overdue or not other.resident:
+        if not other.resident:
             return False
+        if spot.overdue:
+            return self._finishes(place, other, spot)
         return any(one.waiting and one.priority >= want.priority for one in self._waiting(place, other))
 
+    def _finishes(self, place: Place, other: Spot, spot: Spot) -> bool:
+        """Whether *other* still serves who waited before the turn of *spot* came.
+
+        It does where that is done sooner than it could be back.
+        """
+        waiting = sum(w.waiting for w in self._waiting(place, other) if w.oldest < spot.due)
+        left = spot.due + other.load_seconds - self.now
+        return other.resident and 0 < waiting * other.service_seconds <= left * other.slots
+
     def _drain(self, place: Place, other: Spot, spot: Spot) -> float:
-        behind = () if spot.overdue or not other.resident else self._waiting(place, other)
+        cut = not other.resident or (spot.overdue and not self._finishes(place, other, spot))
+        behind = () if cut else self._waiting(place, other)
         waiting = sum(want.waiting for want in behind)
         if not other.running and not waiting:
             return 0.0
         return other.service_seconds * (1 + waiting / other.slots)
 
-    def _missed(self, place: Place, other: Spot, spot: Spot) -> float:
-        """Return what it costs others that *other* goes: its load, if it is likely to be asked for soon."""
+    def _missed(self, place: Place, other: Spot, spot: Spot, want: Want) -> float:
+        """Return what it costs others that *other* goes, for each of those who wait for *spot*.
+
+        Who asks for it until it is back waits for half of that time, on the average.
+        """
         if not other.resident or not other.rate:
             return 0.0
         elsewhere = (p.spots.get(other.model) for name, p in self.places.items() if name != place.host)
         slots = sum(s.slots for s in elsewhere if s is not None and s.there)
         if other.rate * other.service_seconds <= SPARE_CAPACITY * slots:
             return 0.0
-        return other.load_seconds * (1 - exp(-other.rate * (spot.load_seconds + other.load_seconds)))
+        away = spot.load_seconds + _serving(spot, want) + other.load_seconds
+        return other.rate * away * away / 2 / max(want.waiting, 1)
 
     def _served_in(self, want: Want) -> float:
         """Predict when the last of those who wait is served by the copies that are there."""
@@ -164,3 +182,8 @@ class _Board:
         left = 0.0 if any(spot.resident for spot in there) else min(spot.loading or 0.0 for spot in there)
         own = min(spot.service_seconds for spot in there)
         return left + max(ahead, 0) / capacity + own
+
+
+def _serving(spot: Spot, want: Want) -> float:
+    """Predict the seconds to serve all who wait on this host alone."""
+    return spot.service_seconds * max(want.waiting / spot.slots, 1.0)

@@ -7,6 +7,7 @@ models it waits until nothing generates on them; how much may overtake it is bou
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from math import inf
 
 from turnout.fleet import UNKNOWN, Deployment, Fleet, Instance
 from turnout.types import Lease
@@ -35,10 +36,12 @@ class Schedule:
         self.waiting = 0
         self.loads = 0
         self.next: Move | None = None
+        self._took = Average()
+        self._predicted = Average()
         self.load_pace = Average()
         self._changed = changed
         self._under_way = 0
-        self._loaded_at = float("-inf")
+        self._loaded_at = -inf
         self._starts = 0
         self._batch_began = 0
 
@@ -101,6 +104,9 @@ class Schedule:
         line.used = now
         if load is None:
             line.measure(now - began, work.seconds)
+            if work.seconds > 0.0:
+                self._took.add(now - began)
+                self._predicted.add(work.seconds)
         elif line.load is load and load.abandoned is None:
             self._fail_load(line, now)
         self._changed(now)
@@ -109,8 +115,9 @@ class Schedule:
         """Whether *line* lets nobody start any more, so that the load that is planned gets its turn."""
         if line.model == planned.model or line.model not in planned.evicts:
             return False
-        if self.overdue(self.lines[planned.model], now):
-            return True
+        due = self.due(self.lines[planned.model])
+        if due <= now:
+            return due == -inf or line.model not in planned.finishing
         served = self._starts - self._batch_began >= line.slots.size and now >= planned.not_before
         return served and planned.want.priority > priority
 
@@ -119,6 +126,14 @@ class Schedule:
     def loading_takes(self, line: Line) -> float:
         """Return the seconds that a load of *line* takes, as measured there, else as others took here."""
         return line.load_seconds.value or line.usual_load * (self.load_pace.value or 1.0)
+
+    @property
+    def _pace(self) -> float:
+        return (self._took.value or 1.0) / (self._predicted.value or 1.0)
+
+    def serving_takes(self, line: Line) -> float:
+        """Return the seconds that a request takes on *line*, as measured there, else as others took here."""
+        return line.service.value or line.usual_service * self._pace
 
     def begin_load(self, line: Line, now: float, *, explicit: bool = False) -> Load:
         """Begin a load, by the request that starts or explicitly."""
@@ -183,13 +198,14 @@ class Schedule:
         if line.needs_load and line.turn is None:
             line.turn = Turn(now, now, self._starts)
 
-    def overdue(self, line: Line, now: float) -> bool:
-        """Whether its load has been overtaken for as long, or as often, as the settings allow."""
+    def due(self, line: Line) -> float:
+        """Return when its load has been overtaken for as long as the settings allow; -inf: as often."""
         turn, settings = line.turn, self.settings
         if turn is None:
-            return False
-        patience = max(settings.patience_seconds, settings.patience_loads * self.loading_takes(line))
-        return self._starts - turn.starts >= settings.max_overtakes or now - turn.began >= patience
+            return inf
+        if self._starts - turn.starts >= settings.max_overtakes:
+            return -inf
+        return turn.began + max(settings.patience_seconds, settings.patience_loads * self.loading_takes(line))
 
     def expected_wait(self, line: Line, now: float, own: float, queue: float) -> float:
         """Predict the seconds until one more request could start, behind *queue* seconds on its line.

@@ -28,7 +28,8 @@ class Spot:
 
     ``loading``: what is left of its load, if one is under way. ``since``: when it became resident;
     ``used``: when an answer of it ended last. ``wanted``: since when its load is waited for; ``overdue``:
-    that was overtaken as long or as often as the settings allow. ``ours``: we loaded it explicitly.
+    that was overtaken as long or as often as the settings allow; ``due``: since when, -inf where nobody may
+    overtake it any more. ``ours``: we loaded it explicitly.
     ``rate``: of all requests for the model.
     """
 
@@ -44,6 +45,7 @@ class Spot:
     used: float = -inf
     wanted: float = inf
     overdue: bool = False
+    due: float = -inf
     ours: bool = False
     kept: bool = False
     rate: float = 0.0
@@ -87,16 +89,26 @@ class Want:
 
 @frozen
 class Cost:
-    """Seconds: until the host has drained, the load, and what it costs others that a model goes."""
+    """Seconds: until the host has drained, the load, what it costs others, and to serve all who wait.
+
+    ``others`` is what those wait who will ask for the model that goes, shared out among those who wait for
+    the one that comes.
+    """
 
     drain: float
     load: float
     others: float
+    serve: float
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """Until the first of those who wait is served, with what that costs others."""
         return self.drain + self.load + self.others
+
+    @property
+    def done(self) -> float:
+        """Until the last of them is."""
+        return self.total + self.serve
 
 
 @frozen
@@ -104,7 +116,7 @@ class Move:
     """A load that comes next on its host.
 
     ``evicts``: the models that go for it, and not before the time ``not_before``. ``ready``: nothing stands
-    in its way.
+    in its way. ``finishing``: models that may serve on although its turn has come.
     """
 
     host: str
@@ -115,6 +127,7 @@ class Move:
     want: Want
     overdue: bool = False
     not_before: float = -inf
+    finishing: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str:

@@ -494,6 +494,20 @@ async def test_measured_loads_are_what_is_expected_next_time(open_world: OpenWor
 # --- hosts where a load unloads others --------------------------------------------------------------
 
 
+async def test_what_is_not_measured_is_expected_to_take_as_much_longer_as_others_there(
+    open_world: OpenWorld,
+) -> None:
+    """A host that was three times as slow as predicted is taken to be so with every model."""
+    here = deployment("a"), deployment("b", parallel=None)
+    world = open_world(*here)
+    world.dispatcher.estimates = dict.fromkeys(here, Estimate(decode_seconds_per_token=1.0))
+    await world.release(await world.send("a", max_tokens=10), after=30.0)
+    await world.send("b", max_tokens=4)
+    schedule = world.dispatcher.schedules["desk"]
+    assert schedule.serving_takes(schedule.lines["a"]) == 30.0
+    assert schedule.serving_takes(schedule.lines["b"]) == 12.0
+
+
 async def test_a_load_waits_until_nothing_else_generates(open_world: OpenWorld) -> None:
     """It would unload the other model under its requests."""
     world = open_world(deployment("a", parallel=2), deployment("b", parallel=None))
@@ -592,17 +606,32 @@ async def test_a_load_is_overtaken_by_no_more_than_the_bound(open_world: OpenWor
 
 
 async def test_a_load_is_overtaken_for_no_longer_than_the_bound(open_world: OpenWorld) -> None:
-    """After that time the host drains, whatever waits for the resident model."""
+    """After that time only who came before may still start, and only if that takes less than a load."""
     settings = PoolSettings(linger=0.0, patience_seconds=10.0, patience_loads=0.0)
     world = open_world(deployment("a"), deployment("b", parallel=None), settings=settings)
     running = await world.send("a")
     loader = await world.send("b")
-    early, late = await world.send_many(2, "a")
+    early, last = await world.send_many(2, "a")
     await world.release(running, after=9.0)
     assert early.done()
     await world.release(early, after=2.0)
+    assert last.done()
+    late = await world.send("a")
+    await world.release(last)
     assert loader.done()
     assert not late.done()
+
+
+async def test_a_long_queue_is_cut_when_the_turn_of_another_has_come(open_world: OpenWorld) -> None:
+    """To serve all who came before would take longer than to load their model once more."""
+    settings = PoolSettings(linger=0.0, patience_seconds=10.0, patience_loads=0.0)
+    world = open_world(deployment("a"), deployment("b", parallel=None), settings=settings)
+    running = await world.send("a")
+    loader = await world.send("b")
+    crowd = await world.send_many(5, "a")
+    await world.release(running, after=11.0)
+    assert loader.done()
+    assert not any(task.done() for task in crowd)
 
 
 async def test_a_copy_of_what_is_there_has_no_turn(open_world: OpenWorld) -> None:

@@ -48,6 +48,23 @@ def test_what_waits_for_the_resident_model_comes_first() -> None:
     assert planned([place("desk", resident, Spot("b", overdue=True))], wants)[0].ready
 
 
+def test_who_waited_before_the_turn_of_another_came_is_served_where_that_is_shorter_than_a_load() -> None:
+    """Coming back would cost more. Who came since then waits, and so does a long queue."""
+    late = Spot("b", overdue=True, due=NOW - 5)
+    resident = Spot("a", resident=True, slots=2, load_seconds=15.0, service_seconds=4.0)
+    came_before, came_since = NOW - 20, NOW - 1
+
+    def finishing(waiting: int, oldest: float) -> tuple[str, ...]:
+        wants = [want("a", "desk", waiting=waiting, oldest=oldest), want("b", "desk")]
+        (move,) = planned([place("desk", resident, late)], wants)
+        assert move.ready != bool(move.finishing)
+        return move.finishing
+
+    assert finishing(5, came_before) == ("a",)
+    assert finishing(6, came_before) == ()
+    assert finishing(1, came_since) == ()
+
+
 def test_what_more_wait_for_is_loaded_first() -> None:
     """For each second of its load."""
     spots = [Spot("a"), Spot("b", load_seconds=5.0), Spot("c")]
@@ -83,6 +100,23 @@ def test_the_host_that_is_done_sooner_loads() -> None:
     assert planned(places, [want("b", "slow", "fast")])[0].host == "fast"
     loved = place("fast", Spot("a", resident=True, rate=5.0, load_seconds=60.0), Spot("b", load_seconds=5.0))
     assert planned([places[0], loved], [want("b", "slow", "fast")])[0].host == "slow"
+
+
+def test_a_long_queue_goes_where_it_is_served_soonest() -> None:
+    """A slower load is made up for by faster answers, if enough wait for them."""
+    strong = place("strong", Spot("b", load_seconds=12.0, service_seconds=1.0, slots=4))
+    weak = place("weak", Spot("b", load_seconds=10.0, service_seconds=2.0, slots=4))
+    assert planned([strong, weak], [want("b", "strong", "weak", waiting=4)])[0].host == "weak"
+    assert planned([strong, weak], [want("b", "strong", "weak", waiting=12)])[0].host == "strong"
+
+
+def test_what_goes_is_paid_for_by_all_who_wait() -> None:
+    """One request does not send a model away that many ask for, where a slower way is free; many do."""
+    loved = Spot("a", resident=True, rate=0.5, load_seconds=10.0)
+    fast = place("fast", loved, Spot("b", load_seconds=10.0))
+    slow = place("slow", Spot("b", load_seconds=40.0))
+    assert planned([fast, slow], [want("b", "fast", "slow")])[0].host == "slow"
+    assert planned([fast, slow], [want("b", "fast", "slow", waiting=40)])[0].host == "fast"
 
 
 def test_a_second_copy_has_to_pay() -> None:
@@ -273,7 +307,7 @@ class ClosedSystem(RuleBasedStateMachine):
             assert not self.running, "a load unloads what generates"
             self.loading = moves[0].model, self.now + self.LOAD
             self.left[self.resident] = self.now
-        elif not any(self.spot(move.model).overdue for move in moves):
+        elif all(self.resident in m.finishing or not self.spot(m.model).overdue for m in moves):
             self.start()
 
     def start(self) -> None:
@@ -285,6 +319,7 @@ class ClosedSystem(RuleBasedStateMachine):
     def spot(self, model: str) -> Spot:
         wanted = max(self.left[model], min(self.waiting[model], default=self.now))
         here = model == self.resident
+        due = max(wanted, self.loaded_at) + self.PATIENCE
         return Spot(
             model,
             resident=here,
@@ -292,13 +327,15 @@ class ClosedSystem(RuleBasedStateMachine):
             slots=2,
             load_seconds=self.LOAD,
             wanted=wanted,
-            overdue=not here and self.now - max(wanted, self.loaded_at) >= self.PATIENCE,
+            service_seconds=self.ANSWER,
+            overdue=not here and self.now >= due,
+            due=due,
         )
 
     @invariant()
     def nobody_starves(self) -> None:
         """Let no model wait for longer than a turn of each other one, and its own load."""
-        turn = self.PATIENCE + self.LOAD + self.ANSWER + 1.5
+        turn = self.PATIENCE + 2 * self.LOAD + self.ANSWER + 1.5
         for model, queue in self.waiting.items():
             if queue and model != self.resident:
                 assert self.now - queue[0] <= len(self.waiting) * turn

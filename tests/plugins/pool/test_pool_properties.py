@@ -12,6 +12,7 @@ from turnout.fleet import Deployment, Fleet, Host, Instance, ModelInfo
 from turnout.types import Lease, ModelRequest, ModelSelection
 from turnout_pool import PoolSettings
 from turnout_pool.dispatch import Dispatcher
+from turnout_pool.placement import UNKNOWN_LOAD_SECONDS
 from turnout_testing.clock import virtual_loop_factory
 
 MODELS = ("a", "b", "c")
@@ -260,13 +261,16 @@ def test_no_stream_of_requests_starves_a_load(
 def test_nobody_waits_for_longer_than_the_bound_on_starvation(
     some: list[Job], patience: float, parallel: int
 ) -> None:
-    """For each before it in its queue, and for itself: a turn of each other model, and a load."""
+    """For each before it in its queue, and for itself: a turn of each other model, and a load.
+
+    A turn may last for one load longer than the patience, as far as one knows what a load takes.
+    """
     lasting = [evolve(job, answers=True, patience=10_000) for job in some]
     bounds = PoolSettings(queue=1000, max_overtakes=10**6, patience_seconds=patience, patience_loads=0.0)
     scenario = Scenario(bounds, HOSTS[:1], frozenset("a"), parallel, tuple(lasting), frozenset())
     world = simulate(scenario)
     load, generation = 5.0, 9.0
-    turn = patience + generation + load
+    turn = patience + UNKNOWN_LOAD_SECONDS + generation + load
     for started in world.started.values():
         begun = {id(job): at for at, job in started}
         for at, job in started:
