@@ -11,6 +11,9 @@ from turnout.wire.lenient import text
 from turnout_lmstudio.server import Server
 from turnout_lmstudio.settings import LMStudioSettings
 
+LISTED_SECONDS = 5.0
+"""How long an instance may be missing from the listing after the server has said that it is loaded."""
+
 
 class Loader:
     """Loads and unloads models. Whoever wants a load that is under way waits for that one (bt#1751)."""
@@ -70,11 +73,16 @@ class Loader:
         return await self._until_there(server, model, _instance_id(answer, server, model))
 
     async def _until_there(self, server: Server, model: str, identity: str) -> Instance:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LISTED_SECONDS
         while True:
             known = await server.find(model)
             found = [i for i in known.instances if i.id == identity] if known is not None else []
             if found:
                 return found[0]
+            if loop.time() >= until:
+                message = f"{identity!r} was loaded, and is not listed: perhaps somebody has unloaded it"
+                raise ModelLoadError(message, host=server.host.name, model=model)
             await asyncio.sleep(self._settings.poll_seconds)
 
     async def unload(self, server: Server, deployment: Deployment, instance: Instance) -> None:

@@ -1,8 +1,9 @@
 """The pool's bound on starvation (docs/explanation/residency.md), worked out for what happened on a host.
 
 Where *n* models share a host, the first request of a model's queue starts within *n* - 1 turns of the
-others, each of them the patience, a load of its own to serve who is left, the longest answer and the load;
-then the answers that run when it comes, and its own load. One that has others before it waits for as many such rounds as its own turns do not suffice for.
+others, each of them the patience, a load of its own to serve those who are left, the longest answer and the
+load; then the answers that run when it comes, and its own load. One that has others before it waits for as
+many such rounds as its own turns do not suffice for.
 
 What fails costs more, and is added. A turn, and the time for which a load is believed that nobody sees: for
 each attempt that failed, each load that its request left unseen, and each model that was taken away. The
