@@ -160,15 +160,16 @@ async def test_a_load_that_another_cancels_counts_while_somebody_waits_for_it(sc
 def test_the_bound_is_the_pools() -> None:
     """Turns of the others, what runs, the own load; and more rounds where one turn cannot serve all."""
     calm = Terms(models=3, slots=2, patience=10.0, answer=4.0, load=8.0)
-    first = 2 * (10 + 4 + 8) + 4 + 8
+    turn = 10 + 8 + 4 + 8
+    first = 2 * turn + 4 + 8
     assert calm.bound(0) == first
     assert calm.bound(3) == first + 2 * 4.0
-    assert calm.bound(4) == first + 3 * (10 + 4 + 8)
+    assert calm.bound(4) == first + 3 * turn
     assert Terms(models=1, slots=1, patience=10.0, answer=0.0, load=8.0).bound(100) == pytest.approx(
         8.0, abs=1e-3
     )
     troubled = Terms(models=3, slots=2, patience=10.0, answer=4.0, load=8.0, troubles=1, lost=5.0)
-    assert troubled.bound(0) > first + 22 + 5
+    assert troubled.bound(0) > first + turn + 5
 
 
 async def closed_loop(scene: Scene, model: str, until: float) -> None:
