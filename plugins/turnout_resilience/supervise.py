@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from turnout.attempt import is_output
-from turnout.errors import LLMError, ModelCrashedError
+from turnout.errors import ContextOverflowError, LLMError, ModelCrashedError
 from turnout.events import Event, Progress
 from turnout.fleet import Deployment, Fleet
 from turnout.types import ExecutionMetrics, ModelRequest
@@ -81,6 +81,8 @@ class Supervisor:
                         self._loaded(key)
                     yield event
             except LLMError as error:
+                if cold and isinstance(error, ContextOverflowError):
+                    self._loaded(key)
                 self._met(error, request, deployment, began)
                 raise
             else:
