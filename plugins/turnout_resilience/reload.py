@@ -97,9 +97,8 @@ class Reloads:
         last = attempts[-1]
         if not isinstance(last.error, ContextOverflowError) or last.error.fault is Fault.PASSING:
             return None
-        here = [a for a in attempts if (a.host, a.model) == (last.host, last.model)]
         deployment = fleet.find(last.host, last.model)
-        if len(here) > 1 or deployment is None or others(request, attempts, fleet):
+        if deployment is None or others(request, attempts, fleet):
             return None
         if deployment.loaded_context is None:
             # It was loaded by the attempt itself, and the fleet is older than that.
