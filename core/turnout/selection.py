@@ -117,7 +117,8 @@ def repeat(
     if deployment is None:
         return None
     # That it has failed is known, and somebody wants it all the same.
-    able, _ = eligibility.eligible(eligibility.needs_of(evolve(request, attempts=())), [deployment])
+    needs = eligibility.needs_of(evolve(request, attempts=()))
+    able = eligibility.eligible(needs, [deployment])[0] or eligibility.if_enlarged(needs, [deployment])
     left, _ = _without_vetoed(plugins, request, able, [])
     if not left:
         return None

@@ -1,6 +1,8 @@
 """Keeping everybody out of one deployment, by taking all of its slots."""
 
 import asyncio
+import enum
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
@@ -8,11 +10,14 @@ from attrs import evolve, frozen
 
 from turnout.errors import LLMError, ModelNotFoundError
 from turnout.fleet import Deployment, Fleet
-from turnout.types import Ineligible, ModelRequest, ModelSelection
+from turnout.types import Ineligible, Lease, ModelRequest, ModelSelection
 from turnout_resilience.traffic import Key
 
 if TYPE_CHECKING:
     from turnout.router import Router
+
+GIVE_WAY_SECONDS = 0.5
+"""For so long a free slot is waited for, once nothing runs."""
 
 
 def narrowed_to(key: Key, selection: ModelSelection, fleet: Fleet) -> ModelSelection:
@@ -22,6 +27,27 @@ def narrowed_to(key: Key, selection: ModelSelection, fleet: Fleet) -> ModelSelec
     left_out = tuple(Ineligible(model, other, "another is reloaded") for other in others)
     explanation = selection.explanation
     return evolve(selection, explanation=evolve(explanation, ineligible=(*explanation.ineligible, *left_out)))
+
+
+class Drained(enum.Enum):
+    """How it went."""
+
+    ALL = "every slot is taken"
+    GONE = "the model is not loaded any more"
+    GAVE_WAY = "another model's turn came before"
+
+
+async def _unless_idle(work: Awaitable[Lease], running: Callable[[], int]) -> Lease | None:
+    """Return the lease, or None where there is none for a while although nothing is *running*."""
+    waiting = asyncio.ensure_future(work)
+    try:
+        while not waiting.done():
+            await asyncio.wait([waiting], timeout=GIVE_WAY_SECONDS)
+            if not waiting.done() and not running():
+                return None
+        return waiting.result()
+    finally:
+        waiting.cancel()
 
 
 @frozen
@@ -44,13 +70,29 @@ class Holder:
         request = ModelRequest(explicit_model=model, hosts=frozenset({host}), client="reload")
         return cls(deployment, request, narrowed_to(key, ModelSelection(model, "reload"), fleet))
 
-    async def drain(self, router: "Router", slots: ExitStack) -> None:
-        """Take every slot, one after the other: then nothing generates there, and nothing starts."""
-        fleet = await router.fleet()
-        for _ in range(self.deployment.slots):
+    async def drain(self, router: "Router", slots: ExitStack, running: Callable[[], int]) -> Drained:
+        """Take every slot, one after the other: then nothing generates there, and nothing starts.
+
+        Whoever holds slots and waits for others must not do so while somebody waits for his: when nothing is
+        *running* and there is still no slot, it is another model's turn on that host.
+        """
+        taken = 0
+        while taken < self._slots(fleet := await router.fleet()):
             work = router.plugins.place_request(self.request, self.selection, fleet)
-            if work is not None:
-                slots.enter_context(await work)
+            if work is None:
+                break
+            lease = await (_unless_idle(work, running) if taken else work)
+            if lease is None:
+                return Drained.GAVE_WAY
+            slots.enter_context(lease)
+            if not lease.deployment.resident:
+                return Drained.GONE  # the slot is for who loads it, and this does not
+            taken += 1
+        return Drained.ALL if self._slots(await router.fleet()) else Drained.GONE
+
+    def _slots(self, fleet: Fleet) -> int:
+        deployment = fleet.find(*self.deployment.key)
+        return 0 if deployment is None else deployment.slots
 
     async def show(self, router: "Router") -> None:
         """Let whoever places requests see how the deployment is now, before the slots are free again."""

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from turnout.attempt import is_output
-from turnout.errors import LLMError
+from turnout.errors import ContextOverflowError, LLMError
 from turnout.events import Event
 from turnout.fleet import Deployment
 from turnout_resilience.concurrency import Concurrency
@@ -57,5 +57,7 @@ class Observed:
             if self._concurrency.succeeded(self.key, self.began):
                 self._freed()
         elif isinstance(error, LLMError):
+            if self._cold and isinstance(error, ContextOverflowError):
+                self._loaded(self.key)  # it was there to find that out
             self._met(error, self)
         self._traffic.end(self.key)

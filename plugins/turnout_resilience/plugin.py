@@ -32,6 +32,7 @@ from turnout_resilience.reload import Reloads
 from turnout_resilience.retry import Retries, able, is_retried, pause
 from turnout_resilience.settings import ResilienceSettings
 from turnout_resilience.supervise import Supervisor
+from turnout_resilience.traffic import Key
 from turnout_resilience.verdict import Verdict, verdict_on
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Resilience:
         self.breakers = Breakers(settings)
         self.concurrency = Concurrency()
         self.retries = Retries(settings)
-        self.reloads = Reloads(settings)
+        self.reloads = Reloads(settings, self._running)
         self._lookout = Lookout(self.breakers.listed, self._host_answers)
         self._router: Router | None = None
         self._supervisor: Supervisor | None = None
@@ -65,6 +66,9 @@ class Resilience:
         self._supervisor = Supervisor(
             router, self.settings, self.breakers, self.concurrency, self.reloads.loaded
         )
+
+    def _running(self, key: Key) -> int:
+        return 0 if self._supervisor is None else self._supervisor.traffic.on(key)
 
     def _host_answers(self) -> None:
         if self._router is not None:
@@ -121,8 +125,8 @@ class Resilience:
 
     def _plan(self, request: ModelRequest, selection: ModelSelection, fleet: Fleet) -> Plan | None:
         """Return the reload that comes before *request* can run."""
-        if selection.explanation.reloads and self._supervisor is not None:
-            return self.reloads.asked(request, selection, fleet, self._supervisor.traffic.on)
+        if selection.explanation.reloads:
+            return self.reloads.asked(request, selection, fleet)
         again = is_retried(request, selection, fleet)
         return self.reloads.plan(request, request.attempts, fleet) if again else None
 

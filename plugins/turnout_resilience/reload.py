@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
@@ -12,7 +13,7 @@ from loguru import logger
 from turnout.errors import ContextOverflowError, Fault, LLMError
 from turnout.fleet import Deployment, Fleet, Instance, LoadOptions
 from turnout.types import Attempt, ModelRequest, ModelSelection
-from turnout_resilience.holding import Holder
+from turnout_resilience.holding import Drained, Holder
 from turnout_resilience.larger import Plan, counted_on, larger, needed, next_smaller, others
 from turnout_resilience.settings import ResilienceSettings
 from turnout_resilience.traffic import Key
@@ -41,10 +42,14 @@ class Refused:
 
 
 class Reloads:
-    """Which models turnout itself has loaded, and the reloads that are planned and under way."""
+    """Which models turnout itself has loaded, and the reloads that are planned and under way.
 
-    def __init__(self, settings: ResilienceSettings) -> None:
+    *running* tells how many requests run on a deployment.
+    """
+
+    def __init__(self, settings: ResilienceSettings, running: Callable[[Key], int] = lambda _: 0) -> None:
         self._settings = settings
+        self._running_on = running
         self._ours: dict[Key, bool] = {}
         self._running: dict[Key, Running] = {}
         self._frozen: dict[Key, tuple[Instance, ...]] = {}
@@ -92,26 +97,24 @@ class Reloads:
         last = attempts[-1]
         if not isinstance(last.error, ContextOverflowError) or last.error.fault is Fault.PASSING:
             return None
-        here = [a for a in attempts if (a.host, a.model) == (last.host, last.model)]
         deployment = fleet.find(last.host, last.model)
-        if len(here) > 1 or deployment is None or others(request, attempts, fleet):
+        if deployment is None or others(request, attempts, fleet):
             return None
+        if deployment.loaded_context is None:
+            # It was loaded by the attempt itself, and the fleet is older than that.
+            told = Instance(deployment.model, last.error.context_length)
+            deployment = evolve(deployment, instances=(told,))
         # More than there is, whatever the numbers say.
         return self._plan(deployment, max(needed(request, [last]), deployment.loaded_context or 0) + 1)
 
-    def asked(
-        self,
-        request: ModelRequest,
-        selection: ModelSelection,
-        fleet: Fleet,
-        running: Callable[[Key], int],
-    ) -> Plan | None:
-        """Return the reload that *selection* counts on: of several, where the fewest are *running*."""
+    def asked(self, request: ModelRequest, selection: ModelSelection, fleet: Fleet) -> Plan | None:
+        """Return the reload that *selection* counts on: of several, where the fewest requests run."""
         found = (fleet.find(*key) for key in counted_on(selection))
         tokens = needed(request, request.attempts)
         # The count is an estimate: what may just fit is tried with all there is.
         plans = [self._plan(d, min(tokens, self._most(d))) for d in found if d is not None]
-        return min((plan for plan in plans if plan), key=lambda plan: running(plan.key), default=None)
+        possible = [plan for plan in plans if plan is not None]
+        return min(possible, key=lambda plan: self._running_on(plan.key), default=None)
 
     def _plan(self, deployment: Deployment, tokens: int) -> Plan | None:
         context = larger(deployment.loaded_context or 0, tokens, self._most(deployment))
@@ -138,22 +141,31 @@ class Reloads:
 
     async def _reload(self, router: "Router", plan: Plan) -> LLMError | None:
         try:
-            with ExitStack() as slots:
-                holder = await Holder.of(router, plan.key)
-                if (holder.deployment.loaded_context or 0) >= plan.context:
-                    return None  # somebody was faster
-                await holder.drain(router, slots)
-                try:
-                    self._frozen[plan.key] = holder.deployment.instances
-                    await self._load(router, plan, holder.deployment.loaded_context)
-                finally:
-                    del self._frozen[plan.key]
-                    await holder.show(router)
-            self.done += 1
+            while await self._try(router, plan) is Drained.GAVE_WAY:
+                router.forget_fleet()
         except LLMError as error:
             logger.warning("no reload with a context of {}: {}", plan.context, error)
             return error
         return None
+
+    async def _try(self, router: "Router", plan: Plan) -> Drained:
+        """Do it, unless it is done already, or the model is gone: then whoever is next loads it."""
+        with ExitStack() as slots:
+            holder = await Holder.of(router, plan.key)
+            if (holder.deployment.loaded_context or 0) >= plan.context:
+                return Drained.ALL
+            drained = await holder.drain(router, slots, partial(self._running_on, plan.key))
+            if drained is not Drained.ALL:
+                return drained
+            now = (await router.fleet()).find(*plan.key) or holder.deployment
+            try:
+                self._frozen[plan.key] = now.instances
+                await self._load(router, plan, now.loaded_context)
+            finally:
+                del self._frozen[plan.key]
+                await holder.show(router)
+        self.done += 1
+        return drained
 
     async def _load(self, router: "Router", plan: Plan, before: int | None) -> None:
         """Load with the larger context; where that fails, as it was *before*."""

@@ -113,6 +113,34 @@ async def test_what_generates_ends_before_and_who_comes_waits() -> None:
         assert contexts(desk) == [(OWL, 16_384)]
 
 
+async def test_a_model_that_nobody_has_loaded_is_loaded_again_at_once() -> None:
+    """How much the server gives a model shows only in the overflow; it was the request that loaded it."""
+    async with opened({"desk": small(loaded=())}) as scene:
+        reply = await ask(scene.router, long())
+        assert route(reply.attempts) == [("desk", "ContextOverflowError"), ("desk", None)]
+        assert contexts(scene.emulators["desk"]) == [(OWL, 16_384)]
+
+
+@pytest.mark.parametrize("memory", [{}, {"memory": {"desk": "8GB"}}], ids=["just in time", "managed"])
+async def test_another_models_turn_is_not_held_up(memory: dict[str, object]) -> None:
+    """Who has taken some slots and waits for the others gives them back, and everybody is answered."""
+    models = owl(max_context_length=32_768, reply="on and on " * 100), EmulatedModel(HAWK, reply="I.")
+    desk = small(*models, loaded=(), memory_bytes=8_000_000_000)
+    tables = {"pool": {"patience_seconds": 0.5, "patience_loads": 0.0, **memory}}
+    async with opened({"desk": desk}, tables=tables) as scene:
+        await used(scene)
+        running = [asyncio.create_task(used(scene)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        enlarging = asyncio.create_task(ask(scene.router, long()))
+        await asyncio.sleep(0.1)
+        other = asyncio.create_task(others_turn(scene))
+        await asyncio.gather(*running, enlarging, other)
+        assert enlarging.result().attempts[-1].error is None
+        assert contexts(desk) == [(OWL, 16_384)]
+        assert [load.model for load in desk.loads if load.model == HAWK] == [HAWK]
+        assert not any(record.killed for record in desk.unloads)
+
+
 async def test_two_lengths_at_once_end_in_a_context_for_both() -> None:
     """The longer one waits for the shorter one's load, and then loads for itself; the others share one."""
     desk = small(loaded=())
