@@ -111,11 +111,13 @@ class Pool:
 
     @hookimpl
     def record_execution(self, metrics: ExecutionMetrics) -> None:
-        """Learn of a crash before its slot is given to the next, and look after an end that tells nothing."""
+        """Learn of a crash before its slot is given to the next, and look at the hosts where that is due."""
         if metrics.error == CRASHED:
             self._dispatcher.crashed(metrics.host, metrics.model_id)
         elif metrics.error in UNTOLD and self._dispatcher.suspect(metrics.host, metrics.model_id):
             self._look_again()
+        if self._watch is not None and self._dispatcher.yard.waiting:
+            self._watch.attend()
 
     @hookimpl(wrapper=True)
     def execute_request(self, deployment: Deployment) -> Generator[None, Run | None, Run | None]:

@@ -31,6 +31,7 @@ class Watch:
         self._dispatcher = dispatcher
         self._router = router
         self._tasks: set[asyncio.Task[None]] = set()
+        self._attending: asyncio.Task[None] | None = None
 
     def follow(self, deployment: Deployment) -> None:
         """Look until the load of *deployment* is over; also when its client has gone (bt#1751)."""
@@ -48,11 +49,21 @@ class Watch:
         self._router.forget_fleet()
         self.spawn(self.look())
 
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
+    def attend(self) -> None:
+        """See the hosts as often as newcomers would have them looked at: while others wait, none may come."""
+        if self._attending is None or self._attending.done():
+            self._attending = self.spawn(self._attend())
+
+    async def _attend(self) -> None:
+        fleet = await self._router.fleet()
+        self._dispatcher.yard.show(fleet, asyncio.get_running_loop().time())
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Let *work* be done beside everything else."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def look(self) -> None:
         """See the hosts as they are."""

@@ -286,6 +286,17 @@ async def test_after_a_recovery_each_answer_lets_one_more_in() -> None:
         assert (begins[1] >= ends[0], running[0], max(running)) == (True, 2, 4)
 
 
+async def test_those_who_wait_together_get_the_slots_of_a_recovery_too() -> None:
+    """Where nobody new comes, the pool itself looks how many may run."""
+    async with opened({"desk": host()}, router=RouterSettings(fleet_ttl=3600)) as scene:
+        for number in range(3):
+            scene.plugin.breakers.learn(outcome(("desk", OWL), Verdict.DEPLOYMENT, at=now() + number / 10))
+        await asyncio.sleep(SETTINGS.cooldown + 1)
+        await asyncio.gather(*(scene.router.ask(pinned()) for _ in range(16)))
+        spans = [(one.submitted_at, one.ended_at) for one in scene.emulators["desk"].generations]
+        assert max(sum(b <= end < e for b, e in spans) for _, end in spans) == 4
+
+
 def test_the_healthy_are_forgotten() -> None:
     """Whoever has recovered leaves nothing behind."""
     breakers = half_open()
