@@ -98,6 +98,8 @@ class Deployment:
 
     Said by the plugin that would do it, in a wrapper of ``discover_models``.
     """
+    load_context: int | None = None
+    """Tokens of context to load it with where nobody asks for another; None: what its host gives it."""
     loaded_context: int | None = field(init=False, repr=False)
     """The smallest context among the loaded instances, in tokens; None when unknown or not loaded."""
     room: float = field(init=False, repr=False)

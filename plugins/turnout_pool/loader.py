@@ -106,7 +106,9 @@ class ExplicitLoads:
             raise
 
     async def _load(self, line: Line, load: Load) -> Instance:
-        work = self._router.plugins.load_model(line.slots.deployment, LoadOptions(on_demand=True))
+        deployment = line.slots.deployment
+        options = LoadOptions(deployment.load_context, on_demand=True)
+        work = self._router.plugins.load_model(deployment, options)
         if work is None:
             message = f"{line.slots.deployment.host.backend} hosts cannot load models on demand"
             raise ModelLoadError(message, **where(line))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from attrs import evolve, frozen
 
 from turnout.errors import LLMError, ModelNotFoundError
-from turnout.fleet import Deployment, Fleet
+from turnout.fleet import Deployment, Fleet, ModelKind
 from turnout.types import Ineligible, Lease, ModelRequest, ModelSelection
 from turnout_resilience.traffic import Key
 
@@ -76,8 +76,8 @@ class Holder:
         Whoever holds slots and waits for others must not do so while somebody waits for his: when nothing is
         *running* and there is still no slot, it is another model's turn on that host.
         """
-        taken = 0
-        while taken < self._slots(fleet := await router.fleet()):
+        taken, fleet = 0, await router.fleet()
+        while not taken or taken < self._slots(fleet):
             work = router.plugins.place_request(self.request, self.selection, fleet)
             if work is None:
                 break
@@ -85,10 +85,23 @@ class Holder:
             if lease is None:
                 return Drained.GAVE_WAY
             slots.enter_context(lease)
-            if not lease.deployment.resident:
-                return Drained.GONE  # the slot is for who loads it, and this does not
-            taken += 1
-        return Drained.ALL if self._slots(await router.fleet()) else Drained.GONE
+            if not lease.deployment.resident and not await self._load(router, lease.deployment):
+                return Drained.GONE
+            taken, fleet = taken + 1, await router.fleet()
+        return Drained.ALL if self._slots(fleet) else Drained.GONE
+
+    async def _load(self, router: "Router", deployment: Deployment) -> bool:
+        """Be the request that loads the model, for that is what the slot is for; tell whether it is loaded.
+
+        The server makes room by its own rules then, as it would not for an explicit load.
+        """
+        if deployment.info.kind is not ModelKind.LLM:
+            return False
+        request = evolve(self.request, task="Hello.", max_tokens=1)
+        async for _ in router.plugins.execute_request(request, deployment)():
+            pass
+        router.forget_fleet()
+        return True
 
     def _slots(self, fleet: Fleet) -> int:
         deployment = fleet.find(*self.deployment.key)

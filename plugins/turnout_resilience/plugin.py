@@ -7,6 +7,7 @@ from inspect import iscoroutine
 from typing import TYPE_CHECKING, TypeAlias
 
 from turnout.config import Config
+from turnout.errors import LLMError
 from turnout.events import Event
 from turnout.fleet import Deployment, Discovery, Fleet, Instance, LoadOptions
 from turnout.markers import hookimpl
@@ -195,7 +196,11 @@ class Resilience:
     async def _loading(
         self, deployment: Deployment, options: LoadOptions, work: Awaitable[Instance]
     ) -> Instance:
-        instance = await work
+        try:
+            instance = await work
+        except LLMError:
+            self.reloads.refused(deployment.key)
+            raise
         if not deployment.resident:
             self.reloads.loaded(deployment.key, on_demand=options.on_demand)
         return instance

@@ -55,6 +55,7 @@ class Reloads:
         self._frozen: dict[Key, tuple[Instance, ...]] = {}
         self._waiting: Counter[Key] = Counter()
         self._refused: dict[Key, Refused] = {}
+        self._enlarged: dict[Key, int] = {}
         self.done = 0
 
     # --- whose it is ----------------------------------------------------------------------------------
@@ -62,6 +63,10 @@ class Reloads:
     def loaded(self, key: Key, *, on_demand: bool = True) -> None:
         """Learn that turnout has loaded a model; *on_demand*: because of a request."""
         self._ours[key] = on_demand
+
+    def refused(self, key: Key) -> None:
+        """Learn that a load of ours has failed: what the model was loaded with before may be too much now."""
+        self._enlarged.pop(key, None)
 
     def seen(self, deployments: Iterable[Deployment]) -> None:
         """Go by a listing: what is not loaded any more may be loaded by somebody else the next time."""
@@ -77,8 +82,12 @@ class Reloads:
         """
         if not self._settings.reload:
             return deployments
-        found = ((d, self._most(d) if len(d.instances) == 1 else 0) for d in deployments)
-        return [evolve(d, enlargeable=most) if most else d for d, most in found]
+        return [self._offer(deployment) for deployment in deployments]
+
+    def _offer(self, deployment: Deployment) -> Deployment:
+        most = self._most(deployment) if len(deployment.instances) == 1 else 0
+        context = self._enlarged.get(deployment.key)
+        return evolve(deployment, enlargeable=most, load_context=context) if most or context else deployment
 
     def _most(self, deployment: Deployment) -> int:
         """Return the context that it may be loaded again with; 0 where it may not, or has it already."""
@@ -174,6 +183,7 @@ class Reloads:
         await router.unload(model, host=host)
         try:
             await router.load(model, host=host, options=options)
+            self._enlarged[plan.key] = plan.context
         except LLMError:
             self._refused[plan.key] = Refused(next_smaller(plan.context), _now() + REFUSED_SECONDS)
             with suppress(LLMError):

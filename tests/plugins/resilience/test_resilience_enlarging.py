@@ -288,9 +288,22 @@ async def test_what_was_loaded_again_for_a_request_goes_when_another_model_is_ne
         await others_turn(scene)
         assert [name for name, _ in contexts(desk)] == [HAWK]
         await used(scene)
-        assert [name for name, _ in contexts(desk)] == [OWL]
+        assert contexts(desk) == [(OWL, 16_384)], "long prompts come again: it is loaded as they need it"
     assert desk.instances == ()
     assert not any(record.killed for record in desk.unloads)
+
+
+async def test_a_context_that_does_not_load_any_more_is_forgotten() -> None:
+    """The next load is as the host does it."""
+    desk = small(owl(max_context_length=32_768), EmulatedModel(HAWK), loaded=(), memory_bytes=8_000_000_000)
+    async with opened({"desk": desk}, tables={"pool": {"memory": {"desk": "8GB"}}}) as scene:
+        await used(scene)
+        await ask(scene.router, long())
+        await others_turn(scene)
+        desk.inject(LoadFails(reason="no room", route="/api/v1/models/load", times=1))
+        await failure(scene.router, ModelRequest("hello", explicit_model=OWL, timeout=60))
+        await used(scene)
+        assert contexts(desk) == [(OWL, 4096)]
 
 
 async def test_what_somebody_asked_to_be_loaded_stays_his_after_a_larger_load() -> None:
