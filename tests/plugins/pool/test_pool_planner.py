@@ -49,7 +49,7 @@ def test_what_waits_for_the_resident_model_comes_first() -> None:
 
 
 def test_who_waited_before_the_turn_of_another_came_is_served_where_that_is_shorter_than_a_load() -> None:
-    """Coming back would cost more. Who came since then waits, and so does a long queue."""
+    """Coming back would cost more; who came since then waits, and so does a long queue."""
     late = Spot("b", overdue=True, due=NOW - 5)
     resident = Spot("a", resident=True, slots=2, load_seconds=15.0, service_seconds=4.0)
     came_before, came_since = NOW - 20, NOW - 1

@@ -123,7 +123,7 @@ async def test_after_a_crash_under_four_two_run_at_once(enabled: bool, most: int
         await burst(scene, 4)
         since = asyncio.get_running_loop().time()
         await ask(scene.router, ModelRequest("load", explicit_model=OWL))
-        await burst(scene, 8)
+        await burst(scene, 4)
         assert most_at_once(scene, since) == most
         assert bool(scene.told("concurrency")) == enabled
 
