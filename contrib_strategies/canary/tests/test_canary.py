@@ -33,6 +33,7 @@ from turnout import (
     ToolCallDelta,
     hookimpl,
 )
+from turnout.config import PluginsSettings
 from turnout.plugins import Plugins
 from turnout.store import read_store
 from turnout_testing import Crash, EmulatedModel, Emulator, HangBetweenChunks
@@ -44,7 +45,10 @@ SMALL = EmulatedModel("acme/small", reply="Short.")
 LARGE = EmulatedModel("acme/large", reply="A long answer.")
 AB = Experiment("larger", SMALL.key, (LARGE.key,), weight=1.0)
 SHADOW = evolve(AB, shadow=True)
-CHAIN = Config(selection=SelectionSettings(order=("explicit", "canary", "performance", "fallback")))
+CHAIN = Config(
+    selection=SelectionSettings(order=("explicit", "canary", "performance", "fallback")),
+    plugins=PluginsSettings(disabled=("resilience",)),  # which would go to the other model after a crash
+)
 
 
 @define
