@@ -47,7 +47,7 @@ def plan(places: Places, wants: Sequence[Want], now: float, stay: Stay) -> tuple
             continue
         found = [move for host in want.hosts if host not in taken for move in board.moves(host, want)]
         if found:
-            best = min(found, key=lambda move: (not move.overdue, move.cost.done, move.host))
+            best = min(found, key=lambda move: (not move.overdue, move.cost.total, move.host))
             moves.append(best)
             moved.add(best.model)
             if places[best.host].loading is not Loading.ADDS:
@@ -85,7 +85,7 @@ class _Board:
         evicted = self._evicted(place, spot, want)
         drain = max((self._drain(place, other, spot) for other in evicted), default=0.0)
         others = sum(self._missed(place, other, spot, want) for other in evicted)
-        cost = Cost(drain, spot.load_seconds, others, _serving(spot, want))
+        cost = Cost(drain, spot.load_seconds, others)
         if not spot.overdue and cost.total + spot.service_seconds >= self._served_in(want):
             return
         stays = [self.stay.until(other, spot.load_seconds, overdue=spot.overdue) for other in evicted]

@@ -89,26 +89,19 @@ class Want:
 
 @frozen
 class Cost:
-    """Seconds: until the host has drained, the load, what it costs others, and to serve all who wait.
+    """Seconds: until the host has drained, the load, and what it costs others that a model goes.
 
-    ``others`` is what those wait who will ask for the model that goes, shared out among those who wait for
-    the one that comes.
+    The last is what those wait who will ask for that model, shared out among those who wait for this one.
     """
 
     drain: float
     load: float
     others: float
-    serve: float
 
     @property
     def total(self) -> float:
-        """Until the first of those who wait is served, with what that costs others."""
+        """All of them."""
         return self.drain + self.load + self.others
-
-    @property
-    def done(self) -> float:
-        """Until the last of them is."""
-        return self.total + self.serve
 
 
 @frozen

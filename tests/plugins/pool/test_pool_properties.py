@@ -261,12 +261,13 @@ def test_no_stream_of_requests_starves_a_load(
 def test_nobody_waits_for_longer_than_the_bound_on_starvation(
     some: list[Job], patience: float, parallel: int
 ) -> None:
-    """For each before it and itself: a load, and of each other model a turn, a load longer than patience."""
+    """For each before it in its queue, and for itself: a turn of each other model, and a load."""
     lasting = [evolve(job, answers=True, patience=10_000) for job in some]
     bounds = PoolSettings(queue=1000, max_overtakes=10**6, patience_seconds=patience, patience_loads=0.0)
     scenario = Scenario(bounds, HOSTS[:1], frozenset("a"), parallel, tuple(lasting), frozenset())
     world = simulate(scenario)
     load, generation = 5.0, 9.0
+    # A turn may last for one load longer than the patience, and nobody knows yet what a load takes.
     turn = patience + UNKNOWN_LOAD_SECONDS + generation + load
     for started in world.started.values():
         begun = {id(job): at for at, job in started}
