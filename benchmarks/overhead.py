@@ -42,7 +42,7 @@ from turnout.messages import JSON
 CONCURRENCY = (1, 16, 64)
 CALLS = 512
 LONG_RUN = 10_000
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS, MOST_LOOKS = 3.0, 10
 BAR = 1.3
 MODEL = "acme/owl-8b"
 PROMPT = "Where does a siding end? " * 20
@@ -313,11 +313,17 @@ async def memory(call: Call) -> None:
 
 
 async def traced(call: Call, calls: int) -> int:
-    """Return the bytes in use after some *calls*, when what they left to the writers is written."""
+    """Return the bytes in use after some *calls*, when what they left to the writers is written.
+
+    How long that takes is up to the disk, so the lowest of some looks counts.
+    """
     await cpu_milliseconds(call, 16, calls)
-    await asyncio.sleep(SETTLE_SECONDS)
-    gc.collect()
-    return tracemalloc.get_traced_memory()[0]
+    looks: list[int] = []
+    while len(looks) < 2 or (looks[-1] < 0.99 * looks[-2] and len(looks) < MOST_LOOKS):
+        await asyncio.sleep(SETTLE_SECONDS)
+        gc.collect()
+        looks.append(tracemalloc.get_traced_memory()[0])
+    return min(looks)
 
 
 def main() -> None:
