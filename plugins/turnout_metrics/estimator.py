@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
+from attrs import evolve
+
 from turnout.fleet import Deployment, Estimate
 from turnout_metrics import estimates
-from turnout_metrics.estimates import NOTHING, ORDINARY, Evidence, Scale
+from turnout_metrics.estimates import NOTHING, ORDINARY, Evidence, Measured, Scale
 from turnout_metrics.learned import Learned
 
 Key: TypeAlias = tuple[str, str]
@@ -32,6 +34,7 @@ class Estimator:
         self._current: dict[Key, Deployment] = {}
         self._ratios: defaultdict[str, dict[str, Scale]] = defaultdict(dict)
         self._scales: dict[str, Scale] = {}
+        self._written: dict[str, tuple[str, Measured]] = {}
         self._recovering: set[Key] = set()
         self._recover_at = 0.0
 
@@ -72,8 +75,23 @@ class Estimator:
         return found
 
     def _evidence(self, deployment: Deployment, at: float) -> Evidence:
-        learned = self._learned.get(deployment.key)
-        return NOTHING if learned is None else learned.evidence(at)
+        """Return what is known of *deployment*.
+
+        How much a model writes is its own, wherever it runs: the host on which it has written most tells.
+        """
+        (host, model), learned = deployment.key, self._learned.get(deployment.key)
+        evidence = NOTHING if learned is None else learned.evidence(at)
+        own, (best_host, best) = evidence.output, self._written.get(model, ("", None))
+        if own is not None and (best is None or best_host == host or own.weight > best.weight):
+            self._written[model] = host, own
+            if best is None or not 1 / SCALE_TOLERANCE < own.value / best.value < SCALE_TOLERANCE:
+                self._forget_elsewhere(host, model)
+            return evidence
+        return evidence if best is None else evolve(evidence, output=best)
+
+    def _forget_elsewhere(self, host: str, model: str) -> None:
+        for key in [key for key in self._current if key[1] == model and key[0] != host]:
+            self.forget(key)
 
     def _compare(self, evidence: Mapping[Deployment, Evidence]) -> None:
         """Learn what the measured ones say of their hosts, before any is estimated with it."""

@@ -204,3 +204,20 @@ class FreshEstimates(RuleBasedStateMachine):
 
 FreshEstimates.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestFreshEstimates = FreshEstimates.TestCase
+
+
+def test_how_much_a_model_writes_is_known_of_it_wherever_it_runs(world: World) -> None:
+    """Where it has written little, what it wrote elsewhere tells; where it has written more, that does."""
+    desk, attic = fleet()[0], fleet()[3]
+    brief = evolve(execution(desk.key), tokens_generated=20, expected_tokens=200)
+    long = evolve(execution(attic.key), tokens_generated=400, expected_tokens=200)
+    for metrics in (*[brief] * 30, long):
+        world.record(metrics)
+        found = world.estimate([desk, attic])
+    assert found[desk].output_factor == pytest.approx(0.1, rel=0.5)
+    assert found[attic].output_factor == found[desk].output_factor
+    for _ in range(90):
+        world.record(long)
+        found = world.estimate([desk, attic])
+    assert found[attic].output_factor == pytest.approx(2.0, rel=0.2)
+    assert found[desk].output_factor == pytest.approx(found[attic].output_factor, rel=0.1)
