@@ -25,7 +25,7 @@ from turnout_pool.loader import ExplicitLoads
 from turnout_pool.room import without_room
 from turnout_pool.schedule import Schedule
 from turnout_pool.settings import PoolSettings
-from turnout_pool.silence import CRASHED, UNTOLD, LoadSigns
+from turnout_pool.silence import CRASHED, LOST, UNTOLD, LoadSigns
 from turnout_pool.watch import Watch
 
 if TYPE_CHECKING:
@@ -114,8 +114,11 @@ class Pool:
         """Learn of a crash before its slot is given to the next, and look at the hosts where that is due."""
         if metrics.error == CRASHED:
             self._dispatcher.crashed(metrics.host, metrics.model_id)
-        elif metrics.error in UNTOLD and self._dispatcher.suspect(metrics.host, metrics.model_id):
-            self._look_again()
+        elif metrics.error in UNTOLD:
+            suspect = self._dispatcher.suspect(metrics.host, metrics.model_id)
+            lost = metrics.error == LOST and self._dispatcher.lost(metrics.host)
+            if suspect or lost:
+                self._look_again()
         if self._watch is not None and self._dispatcher.yard.waiting:
             self._watch.attend()
 

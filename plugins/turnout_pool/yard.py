@@ -185,6 +185,8 @@ class Yard:
             # Who goes before others of a higher priority goes by that: it is their turn that it takes.
             if not schedule.may_start(line, now, waiter.work.tokens, queue.priority(host)):
                 return
+            if host not in self._open_to(line.model, waiter.hosts):
+                return
             self._start(waiter, schedule, line, queue, now)
 
     def _start(self, waiter: Waiter, schedule: Schedule, line: Line, queue: Queue, now: float) -> None:
@@ -234,7 +236,7 @@ class Yard:
                 oldest = group.oldest()
                 if oldest is None:
                     continue
-                known = frozenset(host for host in hosts if host in self.schedules)
+                known = self._open_to(model, hosts)
                 self._want(model, known, now)
                 yield Want(model, known, len(group.live), oldest.arrived, group.priority)
         for want in self._absent:
@@ -243,6 +245,14 @@ class Yard:
         for line in before:
             if line not in self._wanted:
                 line.turn = None
+
+    def _open_to(self, model: str, hosts: frozenset[str]) -> frozenset[str]:
+        """Return those of *hosts* that list *model*; all that are known where none does.
+
+        A host that is down ends what it gets at once, and so would take everybody who waits.
+        """
+        known = frozenset(host for host in hosts if host in self.schedules)
+        return frozenset(host for host in known if self.schedules[host].lines[model].listed) or known
 
     def _want(self, model: str, hosts: frozenset[str], now: float) -> None:
         """Note who waits for a load. Where one of *hosts* has the model, a copy is nobody's turn."""

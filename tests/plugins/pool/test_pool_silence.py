@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 
 from turnout import Config, Deployment, ModelRequest, Reply, hookimpl
+from turnout.config import PluginsSettings
 from turnout.errors import LLMConnectionError, LLMError
 from turnout.fleet import Discovery
 from turnout.messages import JSONObject
@@ -251,3 +252,16 @@ async def test_what_is_ours_stays_ours_when_a_connection_breaks() -> None:
         assert isinstance(outcome.end, Reply)
     assert [view.model for view in desk.instances] == [HAWK]
     assert len(desk.loads) == 2
+
+
+async def test_a_host_that_dies_takes_nobody_with_it_who_waits() -> None:
+    """Who waits for either of two hosts stays with the one that is left; what ran is sent again."""
+    hosts = {name: emulator(OWL) for name in ("desk", "attic")}
+    async with opened(hosts, Config(plugins=PluginsSettings(("resilience",)))) as scene:
+        asking = [ask(scene, streaming=False) for _ in range(20)]
+        await asyncio.sleep(0.1)
+        running = [sending for sending in scene.witness.sendings if sending.host == "attic"]
+        scene.take_down("attic")
+        ends = [(await task).end for task in asking]
+    assert all(isinstance(end, Reply) and end.host == "desk" for end in ends)
+    assert sum(len(end.attempts) - 1 for end in ends if isinstance(end, Reply)) == len(running) == 2
