@@ -37,17 +37,21 @@ class Drained(enum.Enum):
     GAVE_WAY = "another model's turn came before"
 
 
-async def _unless_idle(work: Awaitable[Lease], running: Callable[[], int]) -> Lease | None:
+async def unless_idle(work: Awaitable[Lease], running: Callable[[], int]) -> Lease | None:
     """Return the lease, or None where there is none for a while although nothing is *running*."""
     waiting = asyncio.ensure_future(work)
     try:
         while not waiting.done():
             await asyncio.wait([waiting], timeout=GIVE_WAY_SECONDS)
             if not waiting.done() and not running():
+                waiting.cancel()
                 return None
-        return waiting.result()
-    finally:
-        waiting.cancel()
+    except asyncio.CancelledError:
+        # A lease that comes in that moment is nobody's.
+        if not waiting.cancel() and waiting.exception() is None:
+            waiting.result().release()
+        raise
+    return waiting.result()
 
 
 @frozen
@@ -81,7 +85,7 @@ class Holder:
             work = router.plugins.place_request(self.request, self.selection, fleet)
             if work is None:
                 break
-            lease = await (_unless_idle(work, running) if taken else work)
+            lease = await (unless_idle(work, running) if taken else work)
             if lease is None:
                 return Drained.GAVE_WAY
             slots.enter_context(lease)
