@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from math import inf
 
 from turnout.attempt import HandedOver
@@ -70,8 +71,10 @@ class Race:
                 raise winner.error
         finally:
             self._bell.close()
-            for copy in self.copies:
-                await copy.close()
+            # Cancel scopes cancel again and again, and whatever is met by that still closes all copies.
+            async with AsyncExitStack() as stack:
+                for copy in self.copies:
+                    stack.push_async_callback(copy.close)
 
     async def _look(self) -> list[Event]:
         """Wait for a while, and return what the caller shall see of it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import anyio
 import pytest
 from tests.plugins.resilience.scene import (
     ANSWER,
@@ -133,6 +134,21 @@ async def test_where_both_fail_the_request_goes_on_as_ever() -> None:
         reply = await ask(scene.router, pinned())
         assert [error for _, error in route(reply.attempts)][:2] == ["ModelCrashedError"] * 2
         assert reply.text == ANSWER
+
+
+async def test_a_caller_that_is_cancelled_more_than_once_leaves_no_slot_behind() -> None:
+    """A cancel scope cancels again and again while its work ends: both copies stop all the same."""
+    async with opened(pair()) as scene:
+        for name in await scene.favourite():
+            scene.emulators[name].inject(SlowHost(seconds=30, route=CHAT))
+        with anyio.move_on_after(5) as scope:
+            await heard(scene.router, pinned())
+        assert scope.cancelled_caught
+        assert hedges(scene) == (1, 0)
+        await asyncio.sleep(1)
+        for name in scene.emulators:
+            assert scene.told(name, "in_flight", of="pool") == 0
+            assert not any(instance.in_flight for instance in scene.emulators[name].instances)
 
 
 # --- when not ---------------------------------------------------------------------------------------
