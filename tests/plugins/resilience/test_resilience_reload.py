@@ -18,7 +18,8 @@ from tests.plugins.resilience.scene import (
     route,
 )
 
-from turnout import ContextOverflowError, LLMError, ModelRequest
+from turnout import ContextOverflowError, ModelRequest
+from turnout.errors import OverloadedError
 from turnout.fleet import Instance
 from turnout_resilience import ResilienceSettings
 from turnout_resilience.larger import larger
@@ -187,7 +188,7 @@ async def test_a_router_that_closes_gives_the_reload_up() -> None:
         await asyncio.sleep(2)
         began = now()
     assert now() - began < 1
-    with pytest.raises(LLMError):
+    with pytest.raises(OverloadedError, match="closing"):
         await overflown
     assert now() - began < 1
 
