@@ -53,6 +53,7 @@ class Pool:
         self._watch = Watch(self._dispatcher, router)
         self._loads = ExplicitLoads(self._dispatcher.yard, router, self._watch)
         self._dispatcher.yard.loader = self._loads.begin
+        self._dispatcher.yard.vetoes = lambda *asked: router.plugins.veto_deployments(*asked).reasons
 
     @hookimpl(optionalhook=True)
     def register_commands(self, cli: "click.Group") -> None:
