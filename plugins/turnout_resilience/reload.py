@@ -171,24 +171,23 @@ class Reloads:
             return error
         return None
 
-    async def _try(self, router: "Router", plan: Plan) -> Drained:
+    async def _try(self, router: "Router", plan: Plan) -> Drained | None:
         """Do it, unless it is done already, or the model is gone: then whoever is next loads it."""
         with ExitStack() as slots:
             holder = await Holder.of(router, plan.key)
             if (holder.deployment.loaded_context or 0) >= plan.context:
-                return Drained.ALL
+                return None
             drained = await holder.drain(router, slots, partial(self._running_on, plan.key))
-            if drained is not Drained.ALL:
+            if isinstance(drained, Drained):
                 return drained
-            now = (await router.fleet()).find(*plan.key) or holder.deployment
             try:
-                self._frozen[plan.key] = now.instances
-                await self._load(router, plan, now.loaded_context)
+                self._frozen[plan.key] = drained.instances
+                await self._load(router, plan, drained.loaded_context)
             finally:
                 del self._frozen[plan.key]
                 await holder.show(router)
         self.done += 1
-        return drained
+        return None
 
     async def _load(self, router: "Router", plan: Plan, before: int | None) -> None:
         """Load with the larger context; where that fails, as it was *before*."""

@@ -299,6 +299,26 @@ async def test_who_comes_when_the_last_who_waited_leaves_is_answered(ticks: int)
         assert scene.told("desk", "in_flight", of="pool") == 0
 
 
+async def test_a_host_that_comes_back_meanwhile_is_not_taken_for_the_one_that_is_reloaded() -> None:
+    """Its slots say nothing of what still generates where the model is unloaded."""
+    talker = owl(max_context_length=32_768, parallel=2, decode_rate=2.0)
+    hosts = {"desk": small(talker, loaded=()), "attic": small(talker)}
+    async with opened(hosts) as scene:
+        scene.take_down("attic")
+        await used(scene, "desk")
+        running = [asyncio.create_task(used(scene, "desk")) for _ in range(2)]
+        await asyncio.sleep(1)
+        asking = asyncio.create_task(ask(scene.router, long()))
+        await asyncio.sleep(0.5)
+        running.append(asyncio.create_task(used(scene, "desk")))
+        await asyncio.sleep(0.5)
+        scene.bring_up("attic")
+        scene.router.forget_fleet()
+        await asking
+        await asyncio.gather(*running)
+    assert not any(record.killed for record in hosts["desk"].unloads)
+
+
 async def test_a_slot_that_comes_when_nobody_wants_it_any_more_is_free() -> None:
     """A reload that is given up while it takes slot after slot keeps none of them."""
     released: list[str] = []
