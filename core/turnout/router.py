@@ -11,7 +11,14 @@ from attrs import evolve
 from turnout import loading
 from turnout.config import Config
 from turnout.discovery import FleetView
-from turnout.errors import ConfigError, DeadlineExceededError, LLMError, ModelLoadError, ModelNotFoundError
+from turnout.errors import (
+    ConfigError,
+    DeadlineExceededError,
+    LLMConnectionError,
+    LLMError,
+    ModelLoadError,
+    ModelNotFoundError,
+)
 from turnout.events import Event
 from turnout.execution import Execution
 from turnout.fleet import Deployment, Fleet, Host, HostReport, Instance, LoadOptions, ModelInfo, merged
@@ -61,6 +68,7 @@ class Router:
         self._view = FleetView(self.config, self.plugins)
         self._transports: dict[tuple[str, str], httpx.AsyncBaseTransport] = {}
         self._open = False
+        self._closed = False
 
     def _check_order(self) -> None:
         unknown = self.plugins.unknown_strategies
@@ -71,7 +79,7 @@ class Router:
             raise ConfigError(message, advice="Install it, or take its name out.")
 
     async def __aenter__(self) -> Self:
-        self._open = True
+        self._open, self._closed = True, False
         try:
             await self.plugins.startup(self)
         except BaseException:  # a cancelled start must not leave behind what has started
@@ -91,6 +99,7 @@ class Router:
         self._open = False
         await self._view.close()
         await self.plugins.shutdown(self)
+        self._closed = True
         transports, self._transports = list(self._transports.values()), {}
         for transport in transports:
             try:
@@ -99,7 +108,13 @@ class Router:
                 self.plugins.report("?", "open_transport", error)
 
     def transport(self, host: Host) -> "httpx.AsyncBaseTransport":
-        """Return the way to *host*, opened on first use; for backends."""
+        """Return the way to *host*, opened on first use; for backends.
+
+        Raises ``LLMConnectionError`` when the router is closed: nobody would close what is opened then.
+        """
+        if self._closed:
+            message = "the router is closed"
+            raise LLMConnectionError(message, host=host.name, advice="Open it again.")
         key = host.name, host.url
         if key not in self._transports:
             self._transports[key] = self.plugins.open_transport(host)

@@ -1,6 +1,7 @@
 """Options that several verbs take."""
 
 from collections.abc import Callable
+from math import isinf, isnan
 from typing import TypeVar
 
 import click
@@ -9,6 +10,24 @@ from turnout import TaskType
 from turnout_cli.app import App
 
 F = TypeVar("F", bound=Callable[..., object])
+
+
+class Number(click.FloatRange):
+    """A number from 0 on, or ``above`` it; infinite only where it may be ``endless``.
+
+    ``nan`` is in every range of click's.
+    """
+
+    def __init__(self, *, above: bool = False, endless: bool = False) -> None:
+        super().__init__(min=0, min_open=above)
+        self._endless = endless
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; fails for what is none."""
+        found = float(super().convert(value, param, ctx))
+        if isnan(found) or (isinf(found) and not self._endless):
+            self.fail(f"{found} is no {'number' if isnan(found) else 'finite number'}.", param, ctx)
+        return found
 
 
 def json_option(function: F) -> F:
@@ -52,9 +71,9 @@ def routing_options(function: F) -> F:
             help=f"What kind of work it is: {', '.join(TaskType)}.",
         ),
         click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Write at most N tokens."),
-        click.option("--temperature", type=click.FloatRange(min=0), metavar="T", help="0 is most certain."),
+        click.option("--temperature", type=Number(), metavar="T", help="0 is most certain."),
         click.option(
-            "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+            "--timeout", type=Number(above=True, endless=True), metavar="SECONDS",
             help="Over everything: queue, load and all attempts.",
         ),
     ]  # fmt: skip

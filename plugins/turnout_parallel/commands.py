@@ -74,7 +74,9 @@ def _request(options: CompareOptions) -> "ModelRequest":
 def _compare_options() -> "list[Callable[[Callable[..., None]], Callable[..., None]]]":
     import click
 
-    seconds = click.FloatRange(min=0, min_open=True)
+    from turnout_parallel.numbers import Number
+
+    seconds = Number(above=True, endless=True)
     return [
         click.argument("words", nargs=-1, metavar="[PROMPT]..."),
         click.option(
@@ -84,7 +86,7 @@ def _compare_options() -> "list[Callable[[Callable[..., None]], Callable[..., No
         click.option("--race", is_flag=True, help="Take the first whole answer, and stop the others."),
         click.option("-s", "--system", metavar="TEXT", help="The system prompt."),
         click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Write at most N tokens."),
-        click.option("--temperature", type=click.FloatRange(min=0), metavar="T", help="0 is most certain."),
+        click.option("--temperature", type=Number(), metavar="T", help="0 is most certain."),
         click.option(
             "--timeout", type=seconds, metavar="SECONDS", help="Over all; what is there by then is shown."
         ),
@@ -143,7 +145,9 @@ def _wanted(options: BatchOptions) -> "Wanted":
 def _batch_options() -> "list[Callable[[Callable[..., None]], Callable[..., None]]]":
     import click
 
-    seconds = click.FloatRange(min=0, min_open=True)
+    from turnout_parallel.numbers import Number
+
+    seconds = Number(above=True, endless=True)
     readable = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
     return [
         click.argument("source", metavar="INPUT", type=readable),

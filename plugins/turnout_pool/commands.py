@@ -1,11 +1,13 @@
 """``turnout plan``: what is where, what waits, and what would be loaded next and why."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from turnout.fleet import Fleet, ModelKind
 from turnout.messages import JSONObject
-from turnout.types import ModelRequest
+from turnout.names import matches
+from turnout.types import ModelRequest, Operation
 from turnout_pool.outlook import Outlook, outlook
 from turnout_pool.yard import Yard
 
@@ -65,7 +67,7 @@ def show(app: App, yard: Yard, models: Sequence[str], *, as_json: bool) -> None:
     async def look(router: "Router") -> Outlook:
         fleet = await router.fleet(refresh=True)
         # A route with a pin resolves the name, and names what is near where there is none.
-        pinned = [ModelRequest("plan", explicit_model=model) for model in models]
+        pinned = [_probe(model, fleet, router.config.selection.aliases) for model in models]
         names = [(await router.route(request)).model for request in pinned]
         estimates = router.plugins.estimate(ModelRequest(), fleet.deployments)
         return outlook(yard, fleet, estimates, names, asyncio.get_running_loop().time())
@@ -75,6 +77,14 @@ def show(app: App, yard: Yard, models: Sequence[str], *, as_json: bool) -> None:
         app.out.json(found.to_json())
         return
     _write(app.out, found)
+
+
+def _probe(model: str, fleet: Fleet, aliases: Mapping[str, str]) -> ModelRequest:
+    """Return a request that *model*, as a person writes it, can take."""
+    meant = [fleet.models[name][0].info.kind for name in matches(model, fleet.models, aliases)]
+    if ModelKind.EMBEDDING in meant:
+        return ModelRequest(operation=Operation.EMBEDDINGS, inputs=("plan",), explicit_model=model)
+    return ModelRequest("plan", explicit_model=model)
 
 
 def _write(out: Output, found: Outlook) -> None:

@@ -101,6 +101,18 @@ class Dispatcher:
         line = None if schedule is None else schedule.lines.get(model)
         return line is not None and line.suspect(asyncio.get_running_loop().time())
 
+    def lost(self, host: str) -> bool:
+        """Learn that a connection to *host* failed; tell whether that leaves open what it has.
+
+        Until somebody knows, those who wait go elsewhere, if they can.
+        """
+        schedule = self.schedules.get(host)
+        if schedule is None:
+            return False
+        now = asyncio.get_running_loop().time()
+        news = [line.lost(now) for line in schedule.lines.values()]
+        return any(news)
+
     def abandon(self, deployment: Deployment) -> None:
         """Learn that nobody waits for the answer behind a load any more: the host goes on with it."""
         found = self.find(deployment)

@@ -73,7 +73,8 @@ class Line:
     ``known_at`` is when a load of ours last showed whether it is resident; older snapshots know less.
     ``since`` is when its load ended, ``used`` when an answer did. ``ours`` is the instance that was loaded
     explicitly, by us or by another plugin on demand. ``longest_load`` is the longest that was measured;
-    ``suspected`` means that it may be resident still, and counts as gone until somebody has looked.
+    ``suspected`` means that it may be resident still, and counts as gone until somebody has looked;
+    ``listed``, that the newest snapshot has it: a host that is down has nothing.
     """
 
     slots: Slots
@@ -91,6 +92,7 @@ class Line:
     usual_service: float = 0.0
     longest_load: float = 0.0
     suspected: bool = False
+    listed: bool = True
     pace: Average = field(factory=Average)
     service: Average = field(factory=Average)
     load_seconds: Average = field(factory=Average)
@@ -116,7 +118,7 @@ class Line:
         """Go by a snapshot, unless something newer is known."""
         if taken_at > self.known_at:
             self.slots.show(deployment)
-            self.suspected = False
+            self.suspected, self.listed = False, True
             if self.ours is not None and all(i.id != self.ours for i in deployment.instances):
                 self.ours = None
 
@@ -152,6 +154,12 @@ class Line:
         news = self.load is None and bool(deployment.instances) and deployment.loadable
         if news:
             self.doubt(now)
+        return news
+
+    def lost(self, now: float) -> bool:
+        """Learn that its host cannot be asked; tell whether that is news."""
+        news, self.listed = self.listed, False
+        self.known_at = now
         return news
 
     def believed_for(self, expected: float) -> float:

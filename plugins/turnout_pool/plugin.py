@@ -25,7 +25,7 @@ from turnout_pool.loader import ExplicitLoads
 from turnout_pool.room import without_room
 from turnout_pool.schedule import Schedule
 from turnout_pool.settings import PoolSettings
-from turnout_pool.silence import CRASHED, UNTOLD, LoadSigns
+from turnout_pool.silence import CRASHED, LOST, UNTOLD, LoadSigns
 from turnout_pool.watch import Watch
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Pool:
         self._watch = Watch(self._dispatcher, router)
         self._loads = ExplicitLoads(self._dispatcher.yard, router, self._watch)
         self._dispatcher.yard.loader = self._loads.begin
+        self._dispatcher.yard.vetoes = lambda *asked: router.plugins.veto_deployments(*asked).reasons
 
     @hookimpl(optionalhook=True)
     def register_commands(self, cli: "click.Group") -> None:
@@ -114,8 +115,11 @@ class Pool:
         """Learn of a crash before its slot is given to the next, and look at the hosts where that is due."""
         if metrics.error == CRASHED:
             self._dispatcher.crashed(metrics.host, metrics.model_id)
-        elif metrics.error in UNTOLD and self._dispatcher.suspect(metrics.host, metrics.model_id):
-            self._look_again()
+        elif metrics.error in UNTOLD:
+            suspect = self._dispatcher.suspect(metrics.host, metrics.model_id)
+            lost = metrics.error == LOST and self._dispatcher.lost(metrics.host)
+            if suspect or lost:
+                self._look_again()
         if self._watch is not None and self._dispatcher.yard.waiting:
             self._watch.attend()
 

@@ -8,7 +8,7 @@ All steps cost O(log n) or less, whoever leaves in between.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
@@ -30,7 +30,7 @@ class Waiter:
     the host that was predicted to serve it.
     """
 
-    __slots__ = ("_future", "arrived", "client", "home", "hosts", "priority", "work")
+    __slots__ = ("_future", "arrived", "home", "hosts", "request", "work")
 
     def __init__(
         self,
@@ -43,10 +43,19 @@ class Waiter:
         self.arrived = arrived
         self.hosts = hosts
         self.work = work
-        self.priority = request.priority
-        self.client = request.client
+        self.request = request
         self.home = ""
         self._future = future
+
+    @property
+    def priority(self) -> int:
+        """Who has a higher one goes first."""
+        return self.request.priority
+
+    @property
+    def client(self) -> str:
+        """Whose request it is."""
+        return self.request.client
 
     @property
     def gone(self) -> bool:
@@ -189,11 +198,28 @@ class Queue:
 
     def join(self, waiter: Waiter) -> None:
         """Let *waiter* wait."""
+        self._enter(waiter)
+        self._count += 1
+
+    def _enter(self, waiter: Waiter) -> None:
         group = self.groups.get(waiter.hosts)
         if group is None:
             group = self.groups[waiter.hosts] = Group()
         group.join(waiter, self._start(waiter.client))
-        self._count += 1
+
+    def extend(self, more: Callable[[Waiter], frozenset[str]]) -> None:
+        """Let each who waits go to the hosts that *more* says, too; the order of arrival stays."""
+        moving = [(waiter, hosts) for waiter in self._all() if (hosts := more(waiter) - waiter.hosts)]
+        for waiter, hosts in sorted(moving, key=lambda one: one[0].arrived):
+            group = self.groups[waiter.hosts]
+            group.leave(waiter)
+            if not group.live:
+                del self.groups[waiter.hosts]
+            waiter.hosts |= hosts
+            self._enter(waiter)
+
+    def _all(self) -> list[Waiter]:
+        return [waiter for group in self.groups.values() for waiter in group.live]
 
     def leave(self, waiter: Waiter) -> bool:
         """Step out unserved, from wherever one stands; False when one stands here no more."""
@@ -239,7 +265,7 @@ class Queue:
 
     def drain(self) -> list[Waiter]:
         """Send everybody away, and return them."""
-        gone = [waiter for group in self.groups.values() for waiter in group.live]
+        gone = self._all()
         for waiter in gone:
             self.leave(waiter)
         return gone

@@ -60,7 +60,9 @@ class Schedule:
         """Go by a newer snapshot."""
         for model, line in self.lines.items():
             deployment = fleet.find(self.host, model)
-            if deployment is not None:
+            if deployment is None:
+                line.listed = False
+            else:
                 line.show(deployment, fleet.taken_at)
             load = line.load
             if load is not None and line.resident and (not load.explicit or load.abandoned is not None):

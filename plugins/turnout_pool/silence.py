@@ -9,7 +9,8 @@ from turnout.errors import (
 from turnout.events import OUTPUT, Event, Progress
 
 CRASHED = ModelCrashedError.__name__
-UNTOLD = frozenset({LLMConnectionError.__name__, StreamInterruptedError.__name__})
+LOST = LLMConnectionError.__name__
+UNTOLD = frozenset({LOST, StreamInterruptedError.__name__})
 """So ends an answer whose model dies without a word, and so does one whose network fails for a moment."""
 
 

@@ -1,10 +1,12 @@
 """All hosts' schedules and all models' queues: what waits meets what is free."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 
+from turnout import eligibility
 from turnout.fleet import Deployment, Fleet
+from turnout.types import ModelRequest
 from turnout_pool.keeping import Keeping
 from turnout_pool.line import Line
 from turnout_pool.planner import Stay, plan
@@ -14,6 +16,8 @@ from turnout_pool.settings import PoolSettings
 from turnout_pool.situation import Loading, Move, Want
 from turnout_pool.survey import Survey
 
+Vetoes = Callable[[ModelRequest, Sequence[Deployment]], Mapping[Deployment, str]]
+"""Who may not have which deployments, and why."""
 Loader = Callable[[Schedule, Line, list[Line]], None]
 """Begins to load a model explicitly, and to unload others before."""
 
@@ -21,7 +25,8 @@ Loader = Callable[[Schedule, Line, list[Line]], None]
 class Yard:
     """Serves those who wait from whichever host may start them first. Times are the loop's seconds.
 
-    ``loader`` does explicit loads; without one every load is left to the request that needs it.
+    ``loader`` does explicit loads; without one every load is left to the request that needs it. ``vetoes``
+    says where a request may not go.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
@@ -31,6 +36,7 @@ class Yard:
         self.survey = Survey(self.schedules, settings)
         self.fleet = Fleet(taken_at=-inf)
         self.loader: Loader | None = None
+        self.vetoes: Vetoes = lambda *_: {}
         self.moves: tuple[Move, ...] = ()
         self.stay = Stay(settings.min_residence_seconds, settings.linger)
         self._absent: list[Want] = []
@@ -63,14 +69,35 @@ class Yard:
         """Go by a snapshot, if it is newer; tell whether it is. Nothing starts."""
         if fleet is self.fleet or fleet.taken_at < self.fleet.taken_at:
             return False
-        self.fleet = fleet
+        known, self.fleet = self._listed(), fleet
         for schedule in self.schedules.values():
             schedule.show(fleet, now)
         for deployment in fleet.deployments:
             if deployment.instances and self.settings.manages(deployment.host.name):
                 self.line(deployment)  # it takes memory, though nobody has asked for it here
         self._absent = self._missing(now)
+        for model, queue in self.queues.items():
+            new = [d for d in fleet.models.get(model, ()) if (d.host.name, model) not in known]
+            if queue and new:
+                self._extend(queue, fleet.models[model], {d.host.name for d in new})
         return True
+
+    def _listed(self) -> set[tuple[str, str]]:
+        return {deployment.key for deployment in self.fleet.deployments}
+
+    def _extend(self, queue: Queue, group: Sequence[Deployment], new: set[str]) -> None:
+        """Let those who wait go to hosts that were not there when they came, if they may."""
+
+        def more(waiter: Waiter) -> frozenset[str]:
+            able, _ = eligibility.eligible(eligibility.needs_of(waiter.request), group)
+            vetoed = self.vetoes(waiter.request, able)
+            found = [d for d in able if d.host.name in new and d not in vetoed]
+            for deployment in found:
+                _, line = self.line(deployment)
+                line.usual_service = line.usual_service or waiter.work.seconds
+            return frozenset(d.host.name for d in found)
+
+        queue.extend(more)
 
     def show(self, fleet: Fleet, now: float) -> None:
         """Go by a snapshot, if it is newer, and start what may start by it."""
@@ -185,6 +212,8 @@ class Yard:
             # Who goes before others of a higher priority goes by that: it is their turn that it takes.
             if not schedule.may_start(line, now, waiter.work.tokens, queue.priority(host)):
                 return
+            if host not in self._open_to(line.model, waiter.hosts):
+                return
             self._start(waiter, schedule, line, queue, now)
 
     def _start(self, waiter: Waiter, schedule: Schedule, line: Line, queue: Queue, now: float) -> None:
@@ -234,7 +263,7 @@ class Yard:
                 oldest = group.oldest()
                 if oldest is None:
                     continue
-                known = frozenset(host for host in hosts if host in self.schedules)
+                known = self._open_to(model, hosts)
                 self._want(model, known, now)
                 yield Want(model, known, len(group.live), oldest.arrived, group.priority)
         for want in self._absent:
@@ -243,6 +272,14 @@ class Yard:
         for line in before:
             if line not in self._wanted:
                 line.turn = None
+
+    def _open_to(self, model: str, hosts: frozenset[str]) -> frozenset[str]:
+        """Return those of *hosts* that list *model*; all that are known where none does.
+
+        A host that is down ends what it gets at once, and so would take everybody who waits.
+        """
+        known = frozenset(host for host in hosts if host in self.schedules)
+        return frozenset(host for host in known if self.schedules[host].lines[model].listed) or known
 
     def _want(self, model: str, hosts: frozenset[str], now: float) -> None:
         """Note who waits for a load. Where one of *hosts* has the model, a copy is nobody's turn."""

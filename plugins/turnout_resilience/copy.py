@@ -117,9 +117,11 @@ class Copy:
 
     async def close(self) -> None:
         """Stop it, and give back its slot if it has one of its own."""
-        await self._pump.close()
-        if self._lease is not None:
-            self._lease.release()
+        try:
+            await self._pump.close()
+        finally:
+            if self._lease is not None:
+                self._lease.release()
 
 
 async def straight(

@@ -32,22 +32,25 @@ def narrowed_to(key: Key, selection: ModelSelection, fleet: Fleet) -> ModelSelec
 class Drained(enum.Enum):
     """How it went."""
 
-    ALL = "every slot is taken"
     GONE = "the model is not loaded any more"
     GAVE_WAY = "another model's turn came before"
 
 
-async def _unless_idle(work: Awaitable[Lease], running: Callable[[], int]) -> Lease | None:
+async def unless_idle(work: Awaitable[Lease], running: Callable[[], int]) -> Lease | None:
     """Return the lease, or None where there is none for a while although nothing is *running*."""
     waiting = asyncio.ensure_future(work)
     try:
         while not waiting.done():
             await asyncio.wait([waiting], timeout=GIVE_WAY_SECONDS)
             if not waiting.done() and not running():
+                waiting.cancel()
                 return None
-        return waiting.result()
-    finally:
-        waiting.cancel()
+    except asyncio.CancelledError:
+        # A lease that comes in that moment is nobody's.
+        if not waiting.cancel() and waiting.exception() is None:
+            waiting.result().release()
+        raise
+    return waiting.result()
 
 
 @frozen
@@ -56,7 +59,6 @@ class Holder:
 
     deployment: Deployment
     request: ModelRequest
-    selection: ModelSelection
 
     @classmethod
     async def of(cls, router: "Router", key: Key) -> Self:
@@ -68,27 +70,42 @@ class Holder:
             raise ModelNotFoundError(model, list(fleet.models), host=host, reason="is gone")
         # Of ordinary length: whoever learns from how long a slot was held must not learn of an endless token.
         request = ModelRequest(explicit_model=model, hosts=frozenset({host}), client="reload")
-        return cls(deployment, request, narrowed_to(key, ModelSelection(model, "reload"), fleet))
+        return cls(deployment, request)
 
-    async def drain(self, router: "Router", slots: ExitStack, running: Callable[[], int]) -> Drained:
+    def _place(self, router: "Router", fleet: Fleet) -> Awaitable[Lease] | None:
+        """Ask for a slot there, and nowhere else: also not on a host that has come meanwhile."""
+        selection = ModelSelection(self.deployment.model, "reload")
+        selection = narrowed_to(self.deployment.key, selection, fleet)
+        return router.plugins.place_request(self.request, selection, fleet)
+
+    async def drain(
+        self, router: "Router", slots: ExitStack, running: Callable[[], int]
+    ) -> Drained | Deployment:
         """Take every slot, one after the other: then nothing generates there, and nothing starts.
 
+        Returns the deployment as it is then. Whoever waits for anything after that may find that it has more
+        slots, and somebody on them.
+
         Whoever holds slots and waits for others must not do so while somebody waits for his: when nothing is
-        *running* and there is still no slot, it is another model's turn on that host.
+        *running* and there is still no slot, it is another model's turn on that host. Or it has fewer slots
+        than when the first was taken, and it takes another try to know that nobody else has one.
         """
-        taken, fleet = 0, await router.fleet()
-        while not taken or taken < self._slots(fleet):
-            work = router.plugins.place_request(self.request, self.selection, fleet)
+        taken, most, fleet = 0, 0, await router.fleet()
+        while not taken or taken < (most := max(most, self._slots(fleet))):
+            work = self._place(router, fleet)
             if work is None:
                 break
-            lease = await (_unless_idle(work, running) if taken else work)
+            lease = await (unless_idle(work, running) if taken else work)
             if lease is None:
                 return Drained.GAVE_WAY
             slots.enter_context(lease)
-            if not lease.deployment.resident and not await self._load(router, lease.deployment):
-                return Drained.GONE
+            if not lease.deployment.resident:
+                if not await self._load(router, lease.deployment):
+                    return Drained.GONE
+                most = 0  # of what is there now
             taken, fleet = taken + 1, await router.fleet()
-        return Drained.ALL if self._slots(fleet) else Drained.GONE
+        found = fleet.find(*self.deployment.key)
+        return Drained.GONE if found is None or not found.slots else found
 
     async def _load(self, router: "Router", deployment: Deployment) -> bool:
         """Be the request that loads the model, for that is what the slot is for; tell whether it is loaded.
@@ -113,7 +130,7 @@ class Holder:
         fleet = await router.fleet()
         if fleet.find(*self.deployment.key) is None:
             return
-        work = router.plugins.place_request(self.request, self.selection, fleet)
+        work = self._place(router, fleet)
         if work is not None:
             with suppress(LLMError, TimeoutError):
                 async with asyncio.timeout(0):

@@ -7,7 +7,7 @@ from inspect import iscoroutine
 from typing import TYPE_CHECKING, TypeAlias
 
 from turnout.config import Config
-from turnout.errors import LLMError
+from turnout.errors import LLMError, OverloadedError
 from turnout.events import Event
 from turnout.fleet import Deployment, Discovery, Fleet, Instance, LoadOptions
 from turnout.markers import hookimpl
@@ -141,6 +141,8 @@ class Resilience:
     ) -> Lease:
         _put_back(work)
         problem = await self.reloads.carry_out(router, plan)
+        if isinstance(problem, OverloadedError):
+            raise problem  # there was no slot to be had: that says nothing of the context
         if problem is not None:
             raise not_enlarged(plan, problem)
         fleet = await router.fleet()

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from math import inf
+
+from loguru import logger
 
 from turnout.attempt import HandedOver
 from turnout.errors import LLMError, LLMTimeoutError
@@ -48,6 +51,7 @@ class Race:
         self._hedge_at = inf if delay is None else first.watched.began + delay
         self._make_second = make_second
         self._lost = lost
+        self._finding: asyncio.Task[None] | None = None
         self.copies = [first]
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -70,8 +74,11 @@ class Race:
                 raise winner.error
         finally:
             self._bell.close()
-            for copy in self.copies:
-                await copy.close()
+            self._find_no_more()
+            # Cancel scopes cancel again and again, and whatever is met by that still closes all copies.
+            async with AsyncExitStack() as stack:
+                for copy in self.copies:
+                    stack.push_async_callback(copy.close)
 
     async def _look(self) -> list[Event]:
         """Wait for a while, and return what the caller shall see of it."""
@@ -83,7 +90,7 @@ class Race:
         if self.winner is None:
             await self._end_failed()
             if late >= self._hedge_at:
-                await self._hedge()
+                self._hedge()
         if shown:
             self._alive_at = now + self._keepalive
         elif late >= self._alive_at:
@@ -112,16 +119,29 @@ class Race:
         if len(self._running) == 1 and self._running[0].over:
             self.winner = self._running[0]
 
-    async def _hedge(self) -> None:
+    def _hedge(self) -> None:
         self._hedge_at = inf
-        if self._first.watched.told or self._first.over:
+        if not (self._first.watched.told or self._first.over):
+            self._finding = asyncio.create_task(self._find_second())
+
+    async def _find_second(self) -> None:
+        """Add a second copy; that may take a look at the hosts, which the first does not wait for."""
+        try:
+            second = await self._make_second(self._bell)
+        except LLMError as error:
+            logger.debug("no second copy: {}", error)
             return
-        second = await self._make_second(self._bell)
         if second is not None:
             self.copies.append(second)
             self._running.append(second)
+            self._bell.ring()
+
+    def _find_no_more(self) -> None:
+        if self._finding is not None:
+            self._finding.cancel()
 
     async def _end_others(self, winner: Copy) -> None:
+        self._find_no_more()
         for copy in self._running:
             if copy is not winner:
                 await copy.close()

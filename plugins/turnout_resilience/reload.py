@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 from loguru import logger
 
-from turnout.errors import ContextOverflowError, Fault, LLMError
+from turnout.errors import ContextOverflowError, Fault, LLMError, OverloadedError
 from turnout.fleet import Deployment, Fleet, Instance, LoadOptions
 from turnout.types import Attempt, ModelRequest, ModelSelection
 from turnout_resilience.holding import Drained, Holder
@@ -136,17 +136,31 @@ class Reloads:
         while (running := self._running.get(plan.key)) is not None and running.context < plan.context:
             await asyncio.wait([running.task])
         if running is None:
-            running = Running(plan.context, asyncio.create_task(self._reload(router, plan)))
-            running.task.add_done_callback(lambda _: self._running.pop(plan.key, None))
-            self._running[plan.key] = running
+            running = self._begin(router, plan)
         self._waiting[plan.key] += 1
         try:
-            return await asyncio.shield(running.task)
+            await asyncio.wait([running.task])
         finally:
             self._waiting[plan.key] -= 1
             # Nobody waits any more; but a model that is unloaded already is not left so.
             if not self._waiting[plan.key] and plan.key not in self._frozen:
-                running.task.cancel()
+                self._give_up(plan.key, running)
+        return closing(plan.key) if running.task.cancelled() else running.task.result()
+
+    def _begin(self, router: "Router", plan: Plan) -> Running:
+        running = Running(plan.context, asyncio.create_task(self._reload(router, plan)))
+        running.task.add_done_callback(lambda _: self._forget(plan.key, running))
+        self._running[plan.key] = running
+        return running
+
+    def _give_up(self, key: Key, running: Running) -> None:
+        """End a reload; whoever comes while it ends begins another one, rather than share its end."""
+        running.task.cancel()
+        self._forget(key, running)
+
+    def _forget(self, key: Key, running: Running) -> None:
+        if self._running.get(key) is running:
+            del self._running[key]
 
     async def _reload(self, router: "Router", plan: Plan) -> LLMError | None:
         try:
@@ -157,24 +171,23 @@ class Reloads:
             return error
         return None
 
-    async def _try(self, router: "Router", plan: Plan) -> Drained:
+    async def _try(self, router: "Router", plan: Plan) -> Drained | None:
         """Do it, unless it is done already, or the model is gone: then whoever is next loads it."""
         with ExitStack() as slots:
             holder = await Holder.of(router, plan.key)
             if (holder.deployment.loaded_context or 0) >= plan.context:
-                return Drained.ALL
+                return None
             drained = await holder.drain(router, slots, partial(self._running_on, plan.key))
-            if drained is not Drained.ALL:
+            if isinstance(drained, Drained):
                 return drained
-            now = (await router.fleet()).find(*plan.key) or holder.deployment
             try:
-                self._frozen[plan.key] = now.instances
-                await self._load(router, plan, now.loaded_context)
+                self._frozen[plan.key] = drained.instances
+                await self._load(router, plan, drained.loaded_context)
             finally:
                 del self._frozen[plan.key]
                 await holder.show(router)
         self.done += 1
-        return drained
+        return None
 
     async def _load(self, router: "Router", plan: Plan, before: int | None) -> None:
         """Load with the larger context; where that fails, as it was *before*."""
@@ -209,6 +222,12 @@ class Reloads:
             task.cancel()
         if running:
             await asyncio.wait(running)
+
+
+def closing(key: Key) -> LLMError:
+    """Make the error of those who wait for a reload when the router goes."""
+    host, model = key
+    return OverloadedError("the router is closing", host=host, model=model, fault=Fault.REQUEST)
 
 
 def _now() -> float:

@@ -151,7 +151,11 @@ class Supervisor:
         if lease is None:
             return None
         copy, deployment = second_copy(request), lease.deployment
-        run = self._router.plugins.execute_request(copy, deployment)
+        try:
+            run = self._router.plugins.execute_request(copy, deployment)
+        except LLMError:
+            lease.release()
+            raise
         return Copy(run, self._watch(copy, deployment), bell, lease)
 
     def _lost(self, copy: Copy) -> None:

@@ -7,6 +7,7 @@ from tests.core.inline import a_host
 from turnout import (
     Config,
     Host,
+    LLMConnectionError,
     Router,
     hookimpl,
 )
@@ -134,3 +135,17 @@ async def test_the_router_opens_each_way_once_and_closes_all(log: list[str]) -> 
     await router.close()
     assert (ways.opened, ways.closed) == (["bad", "good"], ["bad", "good"])
     assert log == ["WARNING plugin '?' failed in open_transport: OSError: no"]
+
+
+@pytest.mark.anyio
+async def test_a_closed_router_opens_no_way_until_it_is_opened_again() -> None:
+    """Nobody would close it: whoever is still at work gets an error."""
+    ways = Ways()
+    router = Router(Config(), plugins={"ways": ways}, discover_plugins=False)
+    async with router:
+        router.transport(a_host("good"))
+    with pytest.raises(LLMConnectionError, match="closed"):
+        router.transport(a_host("good"))
+    async with router:
+        router.transport(a_host("good"))
+    assert (ways.opened, ways.closed) == (["good", "good"], ["good", "good"])

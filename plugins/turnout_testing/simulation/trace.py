@@ -21,6 +21,8 @@ from turnout.skills import TaskType
 
 TIMES = ("arrival", "TIMESTAMP")
 TOKENS = ("ContextTokens", "GeneratedTokens")
+LONGEST_SECONDS = 1e7
+"""Of much more a floating-point number has no microseconds, and a simulation might not end."""
 
 
 def _finite(_: object, attribute: "Attribute[float]", value: float) -> None:
@@ -61,7 +63,10 @@ def read_trace(
     if not arrivals:
         message = f"{path}: there is no request in it"
         raise ConfigError(message)
-    began = arrivals[0].at
+    began, ended = arrivals[0].at, arrivals[-1].at
+    if not (ended - began) / scale <= LONGEST_SECONDS:
+        message = f"{path}: it goes from {began:g} s to {ended:g} s, longer than the clock counts well"
+        raise ConfigError(message)
     random, weights = Random(seed), dict(mix or {})
     models, shares = list(weights), list(weights.values())
     return tuple(

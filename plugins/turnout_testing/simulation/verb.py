@@ -74,12 +74,14 @@ def _parameters() -> Iterator[click.Parameter]:
     )
     yield click.Option(["--seed"], type=int, default=0, show_default=True, help="Of all chance.")
     yield click.Option(
-        ["--scale"], type=above, default=1.0, show_default=True, help="How many times as fast they come."
-    )
+        ["--scale"], type=above, default=1.0, callback=_finite, show_default=True,
+        help="How many times as fast they come.",
+    )  # fmt: skip
     yield click.Option(["--limit"], type=click.IntRange(1), help="Take only so many requests.")
     yield click.Option(
-        ["--timeout"], type=above, default=600.0, show_default=True, help="Seconds that each client waits."
-    )
+        ["--timeout"], type=above, default=600.0, callback=_finite, show_default=True,
+        help="Seconds that each client waits.",
+    )  # fmt: skip
     yield click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
     yield click.Option(["--csv", "csv_path"], type=file, metavar="FILE", help="Write each request's line.")
     yield click.Option(["--plot", "plot_path"], type=file, metavar="FILE", help="Draw an SVG.")
@@ -89,6 +91,14 @@ def _parameters() -> Iterator[click.Parameter]:
     yield click.Option(
         ["--seeds"], type=click.IntRange(1), default=1, help="With --chaos: how many, from --seed on."
     )
+
+
+def _finite(_: click.Context, __: click.Parameter, value: float) -> float:
+    # Click lets what is no number through any range.
+    if not math.isfinite(value):
+        message = f"{value} is no finite number."
+        raise click.BadParameter(message)
+    return value
 
 
 def _simulate(app: App, options: Options) -> None:
@@ -110,11 +120,21 @@ def _simulation(app: App, options: Options) -> "Simulation":
     if options["fleet"] is None or options["trace"] is None:
         message = "Name a fleet file and a trace, or use --chaos."
         raise click.UsageError(message)
+    _spare_inputs(options)
     fleet = read_fleet(options["fleet"])
     mix = _mix(options["mix"], fleet.models)
     seed, scale, limit = options["seed"], options["scale"], options["limit"]
     arrivals = read_trace(options["trace"], mix=mix, seed=seed, scale=scale, limit=limit)
     return Simulation(fleet, arrivals, seed, options["timeout"], _settings(app.config, options))
+
+
+def _spare_inputs(options: Options) -> None:
+    """Refuse to write over what is read."""
+    read = [path for path in (options["fleet"], options["trace"]) if path is not None and path.exists()]
+    for path in (options["csv_path"], options["plot_path"]):
+        if path is not None and path.exists() and any(path.samefile(one) for one in read):
+            message = f"{path} is read: write into another file."
+            raise click.UsageError(message)
 
 
 def _settings(config: Config, options: Options) -> Config:
@@ -127,7 +147,7 @@ def _mix(text: str | None, known: Iterable[str]) -> dict[str, float]:
     models, shares = list(known), dict[str, float]()
     for part in text.split(",") if text else ():
         model, _, share = part.rpartition("=")
-        if model not in models or not (weight := _weight(share)) > 0:
+        if model not in models or not 0 < (weight := _weight(share)) < math.inf:
             message = f"--mix: {part!r} is not MODEL=SHARE with one of {', '.join(models)}"
             raise click.UsageError(message)
         shares[model] = weight

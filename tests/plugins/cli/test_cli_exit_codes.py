@@ -72,6 +72,13 @@ def test_usage_is_2(desk: Desk) -> None:
         assert desk.run(*line.split()).exit_code == 2, line
 
 
+@pytest.mark.parametrize("option", ["--timeout=nan", "--temperature=nan", "--temperature=inf"])
+def test_what_is_no_number_is_2(desk: Desk, option: str) -> None:
+    """Click lets it through any range, and no request can have it."""
+    assert desk.run("ask", option, "hi").exit_code == 2
+    assert desk.run("ask", "--timeout=inf", "hi").exit_code == 0
+
+
 def test_invalid_configuration_is_3(desk: Desk) -> None:
     """A wrong setting ends with 3 and names where it stands."""
     done = desk.run("--set", "router.timeout=-1", "ask", "hi")

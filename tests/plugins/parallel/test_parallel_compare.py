@@ -175,3 +175,11 @@ def test_side_by_side_where_there_is_room(desk: Desk, columns: int, beside: bool
     assert any("owl-8b" in line and "hawk-4b" in line for line in lines) == beside
     assert shown.count("Heard: Hello") == 2
     assert not beside or max(map(len, lines)) <= columns
+
+
+@pytest.mark.parametrize("option", ["--timeout=nan", "--temperature=nan", "--temperature=inf"])
+def test_what_is_no_number_is_refused(desk: Desk, option: str) -> None:
+    """It is a mistake in the command, and nothing is sent."""
+    done = desk.run("compare", option, "Hi")
+    assert done.exit_code == 2
+    assert not desk.emulator.generations

@@ -407,6 +407,32 @@ async def test_a_busy_resident_model_can_lose_to_a_load(open_world: OpenWorld) -
     assert leases[1].expected_load_seconds == 8.0
 
 
+async def test_who_waits_does_not_go_to_a_host_that_has_gone(open_world: OpenWorld) -> None:
+    """Once a snapshot lacks it, its free slots count only for those who may go nowhere else."""
+    desk, attic = deployment(host="desk"), deployment(host="attic")
+    world = open_world(desk, attic)
+    first, second, third = await world.send_many(3)
+    await asyncio.sleep(1)
+    world.fleet = fleet(desk)
+    fourth = await world.send()
+    gone, left = (first, second) if first.result().deployment.host.name == "attic" else (second, first)
+    await world.release(gone)
+    assert not third.done()
+    await world.release(left)
+    assert third.result().deployment.host.name == "desk"
+    world.dispatcher.seen(fleet(desk, attic))
+    assert not fourth.done()
+
+
+async def test_who_may_go_nowhere_else_goes_to_a_host_that_has_gone(open_world: OpenWorld) -> None:
+    """So it ends in that host's own error, rather than in a wait for nothing."""
+    world = open_world(deployment(), deployment("other", host="attic"))
+    first, second = await world.send_many(2)
+    world.dispatcher.seen(fleet(deployment("other", host="attic")))
+    await world.release(first)
+    assert second.done()
+
+
 async def test_a_free_slot_serves_those_who_wait_elsewhere(open_world: OpenWorld) -> None:
     """Nobody waits on one host for what another could do at once: one host serves both queues."""
     world = open_world(deployment(host="desk"), deployment(host="attic"))

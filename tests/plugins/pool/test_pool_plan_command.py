@@ -12,7 +12,7 @@ from turnout.messages import JSONObject
 from turnout_cli.main import build
 from turnout_testing import EmulatedModel, Emulator, serve
 
-OWL, HAWK = "acme/owl-8b", "acme/hawk-8b"
+OWL, HAWK, WORDS = "acme/owl-8b", "acme/hawk-8b", "acme/text-embedding-words"
 
 
 @frozen
@@ -38,7 +38,8 @@ class Desk:
 def _desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.chdir(tmp_path)
     models = [EmulatedModel(key, load_seconds=5.0, size_bytes=8_000_000_000) for key in (OWL, HAWK)]
-    emulator = Emulator(models, loaded=OWL)
+    words = EmulatedModel(WORDS, kind="embedding", size_bytes=300_000_000)
+    emulator = Emulator((*models, words), loaded=OWL)
     with serve(emulator) as url:
         yield Desk(emulator, url, tmp_path)
 
@@ -73,6 +74,11 @@ def test_within_the_memory_nothing_goes(desk: Desk) -> None:
     """Where the pool may load several models, the plan says that there is room."""
     (move,) = desk.json("--set", 'pool.memory.desk="24GB"', "plan", HAWK)["next"]
     assert move["evicts"] == []
+
+
+def test_a_model_for_embeddings_is_planned_too(desk: Desk) -> None:
+    """It is loaded like any other."""
+    assert f"load {WORDS} on desk" in desk.run("plan", WORDS).stdout
 
 
 def test_a_model_that_is_not_there_is_an_error_with_near_names(desk: Desk) -> None:

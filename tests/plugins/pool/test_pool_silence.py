@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 
 from turnout import Config, Deployment, ModelRequest, Reply, hookimpl
+from turnout.config import PluginsSettings
 from turnout.errors import LLMConnectionError, LLMError
 from turnout.fleet import Discovery
 from turnout.messages import JSONObject
@@ -251,3 +252,47 @@ async def test_what_is_ours_stays_ours_when_a_connection_breaks() -> None:
         assert isinstance(outcome.end, Reply)
     assert [view.model for view in desk.instances] == [HAWK]
     assert len(desk.loads) == 2
+
+
+async def test_a_host_that_comes_back_serves_those_who_wait() -> None:
+    """Also those who came while it was away, though nobody comes after them."""
+    hosts = {name: emulator(OWL) for name in ("desk", "attic")}
+    async with opened(hosts) as scene:
+        scene.take_down("attic")
+        asking = [ask(scene, streaming=False) for _ in range(40)]
+        await asyncio.sleep(3)
+        scene.bring_up("attic")
+        replies = [end for task in asking if isinstance(end := (await task).end, Reply)]
+    assert len(replies) == 40
+    assert sum(reply.host == "attic" for reply in replies) > 5
+
+
+async def test_a_host_that_comes_back_gets_only_those_who_may_go_there() -> None:
+    """Its context counts, and the hosts that a request names."""
+    attic = Emulator((EmulatedModel(OWL, parallel=4),), loaded=(OWL,), default_context=1024)
+    async with opened({"desk": emulator(OWL), "attic": attic}) as scene:
+        scene.take_down("attic")
+        long = ModelRequest("x" * 8000, explicit_model=OWL, timeout=300)
+        here = ModelRequest("hello", explicit_model=OWL, timeout=300, hosts=["desk"])
+        asking = [asyncio.create_task(asked(scene, one)) for one in [long, here] * 10]
+        await asyncio.sleep(0.1)
+        scene.bring_up("attic")
+        await scene.router.fleet(refresh=True)
+        late = await ask(scene, streaming=False)
+        ends = [(await task).end for task in asking]
+    assert isinstance(late.end, Reply)
+    assert late.end.host == "attic"
+    assert all(isinstance(end, Reply) and end.host == "desk" for end in ends)
+
+
+async def test_a_host_that_dies_takes_nobody_with_it_who_waits() -> None:
+    """Who waits for either of two hosts stays with the one that is left; what ran is sent again."""
+    hosts = {name: emulator(OWL) for name in ("desk", "attic")}
+    async with opened(hosts, Config(plugins=PluginsSettings(("resilience",)))) as scene:
+        asking = [ask(scene, streaming=False) for _ in range(20)]
+        await asyncio.sleep(0.1)
+        running = [sending for sending in scene.witness.sendings if sending.host == "attic"]
+        scene.take_down("attic")
+        ends = [(await task).end for task in asking]
+    assert all(isinstance(end, Reply) and end.host == "desk" for end in ends)
+    assert sum(len(end.attempts) - 1 for end in ends if isinstance(end, Reply)) == len(running) == 2

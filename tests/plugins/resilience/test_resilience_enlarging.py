@@ -3,10 +3,24 @@
 import asyncio
 
 import pytest
-from tests.plugins.resilience.scene import ANSWER, HAWK, OWL, Scene, ask, failure, host, opened, owl, route
+from tests.plugins.resilience.scene import (
+    ANSWER,
+    HAWK,
+    OWL,
+    Scene,
+    ask,
+    deployment,
+    failure,
+    host,
+    opened,
+    owl,
+    route,
+)
 
 from turnout import ContextOverflowError, Decision, LoadOptions, ModelRequest
+from turnout.types import Lease
 from turnout_resilience import ResilienceSettings
+from turnout_resilience.holding import unless_idle
 from turnout_resilience.larger import Plan, next_smaller
 from turnout_resilience.reload import REFUSED_SECONDS
 from turnout_testing import EmulatedModel, Emulator, LoadFails
@@ -265,6 +279,57 @@ async def test_where_one_host_cannot_another_does() -> None:
 def test_after_a_failure_the_next_smaller_power_of_two_is_the_most() -> None:
     """Down to nothing."""
     assert list(map(next_smaller, (40_960, 16_384, 2, 1, 0))) == [32_768, 8192, 1, 0, 0]
+
+
+@pytest.mark.parametrize("ticks", range(4))
+async def test_who_comes_when_the_last_who_waited_leaves_is_answered(ticks: int) -> None:
+    """The end of a reload that nobody wants any more is not the end of whoever wants one at that moment."""
+    desk = small(owl(max_context_length=32_768, parallel=2, decode_rate=5.0), loaded=())
+    async with opened({"desk": desk}) as scene:
+        await used(scene)
+        running = asyncio.create_task(used(scene))
+        await asyncio.sleep(0.5)
+        leaving = asyncio.create_task(ask(scene.router, long()))
+        await asyncio.sleep(1)
+        leaving.cancel()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        assert (await ask(scene.router, long())).text == ANSWER
+        await running
+        assert scene.told("desk", "in_flight", of="pool") == 0
+
+
+async def test_a_host_that_comes_back_meanwhile_is_not_taken_for_the_one_that_is_reloaded() -> None:
+    """Its slots say nothing of what still generates where the model is unloaded."""
+    talker = owl(max_context_length=32_768, parallel=2, decode_rate=2.0)
+    hosts = {"desk": small(talker, loaded=()), "attic": small(talker)}
+    async with opened(hosts) as scene:
+        scene.take_down("attic")
+        await used(scene, "desk")
+        running = [asyncio.create_task(used(scene, "desk")) for _ in range(2)]
+        await asyncio.sleep(1)
+        asking = asyncio.create_task(ask(scene.router, long()))
+        await asyncio.sleep(0.5)
+        running.append(asyncio.create_task(used(scene, "desk")))
+        await asyncio.sleep(0.5)
+        scene.bring_up("attic")
+        scene.router.forget_fleet()
+        await asking
+        await asyncio.gather(*running)
+    assert not any(record.killed for record in hosts["desk"].unloads)
+
+
+async def test_a_slot_that_comes_when_nobody_wants_it_any_more_is_free() -> None:
+    """A reload that is given up while it takes slot after slot keeps none of them."""
+    released: list[str] = []
+    come: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(unless_idle(come, lambda: 1))
+    await asyncio.sleep(0)
+    come.set_result(Lease(deployment(), lambda: released.append("slot")))
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert released == ["slot"]
 
 
 # --- whose it is afterwards -------------------------------------------------------------------------

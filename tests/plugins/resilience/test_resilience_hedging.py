@@ -2,6 +2,7 @@
 
 import asyncio
 
+import anyio
 import pytest
 from tests.plugins.resilience.scene import (
     ANSWER,
@@ -133,6 +134,39 @@ async def test_where_both_fail_the_request_goes_on_as_ever() -> None:
         reply = await ask(scene.router, pinned())
         assert [error for _, error in route(reply.attempts)][:2] == ["ModelCrashedError"] * 2
         assert reply.text == ANSWER
+
+
+async def test_looking_for_a_second_host_holds_nothing_up() -> None:
+    """A host that lets the look hang is no reason to keep the first one's output from the caller."""
+    async with opened({**pair(), "third": host(owl())}) as scene:
+        for name in ("desk", "attic"):
+            for _ in range(12):
+                await ask(scene.router, pinned(hosts=[name]))
+        scene.emulators["desk"].inject(SlowHost(seconds=1, route=CHAT))
+        await scene.router.fleet(refresh=True)
+        began = now()
+        asking = asyncio.create_task(ask(scene.router, pinned(hosts=["desk", "attic"])))
+        await asyncio.sleep(0.05)
+        scene.emulators["third"].inject(HangBeforeHeaders(route="/api/v1/models"))
+        scene.router.forget_fleet()
+        assert route((await asking).attempts) == [("desk", None)]
+        assert now() - began < 3
+        assert hedges(scene) == (0, 0)
+
+
+async def test_a_caller_that_is_cancelled_more_than_once_leaves_no_slot_behind() -> None:
+    """A cancel scope cancels again and again while its work ends: both copies stop all the same."""
+    async with opened(pair()) as scene:
+        for name in await scene.favourite():
+            scene.emulators[name].inject(SlowHost(seconds=30, route=CHAT))
+        with anyio.move_on_after(5) as scope:
+            await heard(scene.router, pinned())
+        assert scope.cancelled_caught
+        assert hedges(scene) == (1, 0)
+        await asyncio.sleep(1)
+        for name in scene.emulators:
+            assert scene.told(name, "in_flight", of="pool") == 0
+            assert not any(instance.in_flight for instance in scene.emulators[name].instances)
 
 
 # --- when not ---------------------------------------------------------------------------------------

@@ -92,3 +92,11 @@ def test_a_file_that_is_no_text_or_not_there_is_named(tmp_path: Path) -> None:
     for name in ("binary.csv", "none.csv"):
         with pytest.raises(ConfigError, match=name):
             read_trace(tmp_path / name)
+
+
+def test_a_trace_longer_than_the_clock_counts_is_refused(tmp_path: Path) -> None:
+    """It would be simulated for ever; on a faster scale it may pass."""
+    path = written(tmp_path, "arrival,ContextTokens,GeneratedTokens\n0,1,1\n1e9,1,1\n")
+    with pytest.raises(ConfigError, match="longer than"):
+        read_trace(path)
+    assert read_trace(path, scale=1e3)[-1].at == 1e6

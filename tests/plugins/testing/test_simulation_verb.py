@@ -154,3 +154,20 @@ def test_the_verb_costs_the_command_line_nothing_until_it_is_used() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("option", ["--scale=nan", "--timeout=nan", "--scale=inf", "--mix=owl=inf"])
+def test_what_is_no_finite_number_is_refused(simulate: Simulate, option: str) -> None:
+    """It is a mistake in the command, and says so."""
+    result = simulate("fleet.toml", "trace.csv", option)
+    assert result.exit_code == 2
+    assert option.partition("=")[0] in result.output
+
+
+@pytest.mark.parametrize("option", ["--csv", "--plot"])
+@pytest.mark.parametrize("path", ["fleet.toml", "trace.csv"])
+def test_what_is_read_is_not_written_over(simulate: Simulate, option: str, path: str) -> None:
+    """A wrong name after an option costs nobody his trace."""
+    before = Path(path).read_text()
+    assert simulate("fleet.toml", "trace.csv", option, path).exit_code == 2
+    assert Path(path).read_text() == before
