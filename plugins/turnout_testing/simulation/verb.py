@@ -10,6 +10,7 @@ import click
 from turnout import Config
 from turnout.errors import ConfigError
 from turnout.messages import JSON, JSONObject
+from turnout.numbers import Number
 from turnout_testing.simulation.app import App, Output
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ def verb() -> click.Command:
     @click.pass_context
     def simulate(context: click.Context, **options: Unpack[Options]) -> None:
         app: App = context.obj
-        if not options["chaos"]:
-            _simulate(app, options)
-        elif not _chaos(app.out, options):
+        if not (_chaos(app.out, options) if options["chaos"] else _simulate(app, options)):
             context.exit(1)
 
     return click.Command("simulate", params=list(_parameters()), callback=simulate, help=HELP)
@@ -63,7 +62,7 @@ def verb() -> click.Command:
 
 def _parameters() -> Iterator[click.Parameter]:
     file = click.Path(path_type=Path)
-    above = click.FloatRange(0, min_open=True)
+    above = Number(above=True)
     yield click.Argument(["fleet"], type=file, required=False)
     yield click.Argument(["trace"], type=file, required=False)
     yield click.Option(
@@ -74,12 +73,12 @@ def _parameters() -> Iterator[click.Parameter]:
     )
     yield click.Option(["--seed"], type=int, default=0, show_default=True, help="Of all chance.")
     yield click.Option(
-        ["--scale"], type=above, default=1.0, callback=_finite, show_default=True,
+        ["--scale"], type=above, default=1.0, show_default=True,
         help="How many times as fast they come.",
     )  # fmt: skip
     yield click.Option(["--limit"], type=click.IntRange(1), help="Take only so many requests.")
     yield click.Option(
-        ["--timeout"], type=above, default=600.0, callback=_finite, show_default=True,
+        ["--timeout"], type=above, default=600.0, show_default=True,
         help="Seconds that each client waits.",
     )  # fmt: skip
     yield click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
@@ -93,15 +92,8 @@ def _parameters() -> Iterator[click.Parameter]:
     )
 
 
-def _finite(_: click.Context, __: click.Parameter, value: float) -> float:
-    # Click lets what is no number through any range.
-    if not math.isfinite(value):
-        message = f"{value} is no finite number."
-        raise click.BadParameter(message)
-    return value
-
-
-def _simulate(app: App, options: Options) -> None:
+def _simulate(app: App, options: Options) -> bool:
+    """Simulate each strategy; return whether every one of them had something answered."""
     simulation = _simulation(app, options)
     names = dict.fromkeys(options["strategies"] or ("turnout",))
     results: list[Result] = []
@@ -110,6 +102,7 @@ def _simulate(app: App, options: Options) -> None:
             display.show(f"simulating {name}", fraction=len(results) / len(names))
             results.append(simulation.run(name))
     _show(app.out, results, options)
+    return all(result.answered for result in results)
 
 
 def _simulation(app: App, options: Options) -> "Simulation":

@@ -79,6 +79,11 @@ def test_errors_are_named_under_the_table(simulate: Simulate) -> None:
     assert "DeadlineExceededError" in result.stderr
 
 
+def test_a_strategy_that_answers_nothing_is_a_failure(simulate: Simulate) -> None:
+    """A script sees by the exit code that no client lived to see an answer."""
+    assert simulate("fleet.toml", "trace.csv", "--timeout", "0.01").exit_code == 1
+
+
 def test_the_pools_settings_hold_in_a_simulation(simulate: Simulate) -> None:
     """What the user has set for queues is simulated; his hosts are not asked."""
     settings = '[pool]\nqueue = 0\n[hosts.real]\nurl = "http://localhost:9"\n'

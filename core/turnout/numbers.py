@@ -1,4 +1,4 @@
-"""Numbers on the command line."""
+"""Numbers on the command line, for the verbs of every plugin."""
 
 from math import isinf, isnan
 
