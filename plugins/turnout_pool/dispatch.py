@@ -175,7 +175,8 @@ class Dispatcher:
         wait = schedule.expected_wait(line, waiter.arrived, waiter.work.seconds, line.queue_seconds(estimate))
         wait += schedule.loading_takes(line) if line.needs_load else 0.0
         measured = line.queue_seconds(estimate, pace=None)
-        if queue.full:
+        loads = line.needs_load and not len(queue)  # the one who has it loaded waits behind nobody
+        if queue.full and not loads:
             message = f"{len(queue)} requests wait already, the bound that is set"
         elif left is not None and measured > left:
             message = f"a slot is expected in {measured:.1f} s, and {left:.1f} s are left"

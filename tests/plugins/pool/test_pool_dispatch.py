@@ -325,6 +325,15 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(open_world: OpenW
     assert error.retry_after > 0
 
 
+async def test_who_has_the_model_loaded_waits_behind_nobody(open_world: OpenWorld) -> None:
+    """Where nobody may wait, a model that is not there is loaded all the same, and the second is refused."""
+    world = open_world(deployment(parallel=None), settings=PoolSettings(queue=0))
+    first, second = await world.send_many(2)
+    assert isinstance(second.exception(), OverloadedError)
+    assert first.done()
+    await world.release(first)
+
+
 async def test_a_request_that_would_wait_longer_than_it_has_is_refused_at_once(open_world: OpenWorld) -> None:
     """By what requests have taken lately: 10 s each, three ahead, on one slot."""
     world = open_world(deployment())
