@@ -1,6 +1,7 @@
 """What all tests share: asyncio, a user without settings, and the log."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from loguru import logger
 # A cold cache or a busy machine is no failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# A shell that runs the tests in the background lets them ignore Ctrl-C, and so would all their processes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 VARIABLES = ("LMSTUDIO_HOST", "LMSTUDIO_PORT", "LM_API_TOKEN", "LMSTUDIO_API_TOKEN", "DEFAULT_MODEL")
 
