@@ -74,7 +74,7 @@ def _request(options: CompareOptions) -> "ModelRequest":
 def _compare_options() -> "list[Callable[[Callable[..., None]], Callable[..., None]]]":
     import click
 
-    from turnout.numbers import Number
+    from turnout_parallel.numbers import Number
 
     seconds = Number(above=True, endless=True)
     return [
@@ -145,7 +145,7 @@ def _wanted(options: BatchOptions) -> "Wanted":
 def _batch_options() -> "list[Callable[[Callable[..., None]], Callable[..., None]]]":
     import click
 
-    from turnout.numbers import Number
+    from turnout_parallel.numbers import Number
 
     seconds = Number(above=True, endless=True)
     readable = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)

@@ -10,7 +10,6 @@ import click
 from turnout import Config
 from turnout.errors import ConfigError
 from turnout.messages import JSON, JSONObject
-from turnout.numbers import Number
 from turnout_testing.simulation.app import App, Output
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def verb() -> click.Command:
 
 def _parameters() -> Iterator[click.Parameter]:
     file = click.Path(path_type=Path)
-    above = Number(above=True)
+    above = click.FloatRange(0, min_open=True)
     yield click.Argument(["fleet"], type=file, required=False)
     yield click.Argument(["trace"], type=file, required=False)
     yield click.Option(
@@ -73,12 +72,12 @@ def _parameters() -> Iterator[click.Parameter]:
     )
     yield click.Option(["--seed"], type=int, default=0, show_default=True, help="Of all chance.")
     yield click.Option(
-        ["--scale"], type=above, default=1.0, show_default=True,
+        ["--scale"], type=above, default=1.0, callback=_finite, show_default=True,
         help="How many times as fast they come.",
     )  # fmt: skip
     yield click.Option(["--limit"], type=click.IntRange(1), help="Take only so many requests.")
     yield click.Option(
-        ["--timeout"], type=above, default=600.0, show_default=True,
+        ["--timeout"], type=above, default=600.0, callback=_finite, show_default=True,
         help="Seconds that each client waits.",
     )  # fmt: skip
     yield click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
@@ -90,6 +89,14 @@ def _parameters() -> Iterator[click.Parameter]:
     yield click.Option(
         ["--seeds"], type=click.IntRange(1), default=1, help="With --chaos: how many, from --seed on."
     )
+
+
+def _finite(_: click.Context, __: click.Parameter, value: float) -> float:
+    # Click lets what is no number through any range.
+    if not math.isfinite(value):
+        message = f"{value} is no finite number."
+        raise click.BadParameter(message)
+    return value
 
 
 def _simulate(app: App, options: Options) -> bool:

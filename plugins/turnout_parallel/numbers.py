@@ -1,4 +1,4 @@
-"""Numbers on the command line, for the verbs of every plugin."""
+"""Numbers on the command line."""
 
 from math import isinf, isnan
 
