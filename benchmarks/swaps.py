@@ -7,8 +7,8 @@ the other, for a model at random. Everything runs on the virtual clock, except l
 The others send a request on as soon as it comes. An LM Studio host then ends what it generates to load
 another model, and the client asks again; so each of them is also measured with a gate in front of every
 host that lets a load wait for what is running there, and whoever asks for the loaded model go first (as
-llama-swap does). The better of the two counts, and of each the mean of twenty draws of the models: the mean of
-five varies by 4 %.
+llama-swap does). The better of the two counts, and the mean of twenty draws of the models: that of five
+varies by 4 %.
 
 Run: ``python benchmarks/swaps.py``. Bars: 2 models: at most 3 loads, and 1.15 × the makespan of
 resident-first; 4 models: 0.5 × the makespan of random, and no wait above the bound on starvation.
