@@ -1,6 +1,6 @@
 """The verbs ``calibrate`` and ``eval`` on the command line; what they do is imported when one is called."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -72,9 +72,7 @@ def _with_calibrate_options(function: Verb) -> Verb:
         click.option("--yes", is_flag=True, help="Load what is not loaded without asking."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     ]  # fmt: skip
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return _with(options, function)
 
 
 def _add_eval(cli: "click.Group", settings: CalibrationSettings, ledger: Ledger) -> None:
@@ -131,6 +129,11 @@ def _with_eval_options(function: Verb) -> Verb:
         click.option("--yes", is_flag=True, help="Load what is not loaded without asking."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     ]  # fmt: skip
+    return _with(options, function)
+
+
+def _with(options: "Sequence[Callable[[Verb], Verb]]", function: Verb) -> Verb:
+    """Add *options* so that the help shows them in their order."""
     for option in reversed(options):
         function = option(function)
     return function

@@ -4,6 +4,7 @@ import datetime as dt
 import math
 
 import pytest
+from attrs import evolve
 from tests.core.inline import a_deployment, a_host
 
 from turnout import (
@@ -21,10 +22,13 @@ from turnout import (
     LLMError,
     LoadOptions,
     Message,
+    ModelCapability,
     ModelInfo,
     ModelRequest,
     ModelSelection,
     Reply,
+    Signals,
+    TaskType,
     TextPart,
     ToolCall,
     Usage,
@@ -37,6 +41,17 @@ from turnout.types import failed_models
 IMAGE = ImagePart("data:image/png;base64," + "A" * 90)
 
 # --- requests ---------------------------------------------------------------------------------------
+
+
+def test_a_request_with_signals_is_the_same_in_all_else() -> None:
+    """Each field keeps its value, whatever it is, and the original its own signals."""
+    request = ModelRequest(
+        "hi", max_tokens=7, explicit_model="m", stop="END", hosts=["desk"], extra={"a": 1}, priority=3,
+        attempts=(Attempt("m", "one"),), required_capabilities=[ModelCapability.TOOLS], streaming=True,
+    )  # fmt: skip
+    signals = Signals(TaskType.PLANNING, 0.5)
+    assert request.with_signals(signals) == evolve(request, signals=signals)
+    assert request.signals == Signals()
 
 
 @pytest.mark.parametrize(("given", "kept"), [(None, None), ("auto", None), (-1, None), (7, 7), ("7", 7)])

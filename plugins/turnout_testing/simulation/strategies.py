@@ -17,7 +17,7 @@ from turnout_testing.simulation.policies import POLICIES, ReferencePolicy
 GROUP = "turnout"
 """The entry points in which plugins are found."""
 DEFAULT = "turnout"
-"""The strategies of the distribution, in their default order."""
+"""The strategies of the distribution that weigh no quality, in their default order."""
 GATED = "gated-"
 """Before a policy's name: every host stands behind a gate, as behind llama-swap."""
 OWN = ("pool", "resilience")
