@@ -16,6 +16,8 @@ FIRST_LOOK = 0.9
 """Part of a measured load after which it is worth looking."""
 UNKNOWN_FIRST_LOOK_SECONDS = 0.5
 MOST_LOOK_SECONDS, LEAST_LOOK_SECONDS = 1.0, 0.02
+SLEPT_SECONDS = 5.0
+"""A look that comes so much later than it was to: the machine slept, and the load's time tells nothing."""
 PART, UNKNOWN_PART = 0.05, 0.12
 """The next look comes after this part of the time that the load has taken."""
 
@@ -78,7 +80,10 @@ class Watch:
         loop, usual = asyncio.get_running_loop(), line.load_seconds.value
         pause = UNKNOWN_FIRST_LOOK_SECONDS if usual is None else usual * FIRST_LOOK
         while line.load is load:
+            asked = loop.time()
             await asyncio.sleep(pause)
+            if loop.time() - asked > pause + SLEPT_SECONDS:
+                load.certain = False
             if line.load is load and (load.abandoned is not None or schedule.waiting):
                 self._router.forget_fleet()
                 await self.look()

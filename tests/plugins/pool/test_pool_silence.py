@@ -14,6 +14,7 @@ from turnout.errors import LLMConnectionError, LLMError
 from turnout.fleet import Discovery
 from turnout.messages import JSONObject
 from turnout_testing import Crash, EmulatedModel, Emulator
+from turnout_testing.clock import VirtualLoop
 from turnout_testing.faults import CannedAnswer, ConnectionLost, HtmlDiscovery
 from turnout_testing.simulation.invariants import copies
 from turnout_testing.simulation.scene import Outcome, Scene, asked, opened
@@ -240,6 +241,19 @@ async def test_what_was_perhaps_no_load_is_not_measured() -> None:
     assert models[HAWK]["load_seconds"] is not None  # type: ignore[index, call-overload]
     assert models[OWL]["load_seconds"] is None  # type: ignore[index, call-overload]
     assert [load.model for load in desk.loads if load.jit] == [HAWK]
+
+
+async def test_a_load_through_which_the_machine_slept_is_not_measured() -> None:
+    """An hour of sleep would be believed of the next load that nobody sees, and hold up everybody."""
+    desk, loop = emulator(), asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    async with scene_of(desk) as scene:
+        loading = ask(scene)
+        await asyncio.sleep(1)
+        loop.jump(200)
+        assert isinstance((await loading).end, Reply)
+        models = scene.router.stats()["pool"]["desk"]["models"]  # type: ignore[index, call-overload]
+    assert models[OWL]["load_seconds"] is None  # type: ignore[index, call-overload]
 
 
 async def test_what_is_ours_stays_ours_when_a_connection_breaks() -> None:
